@@ -1,0 +1,59 @@
+# Everything a visitor or a build machine runs. `make` alone lists the targets.
+# Needs nothing but Python 3.11 or newer and a package index that pip can reach.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+VENV := .venv
+RUN := $(VENV)/bin
+PIP := $(RUN)/python -m pip --quiet --disable-pip-version-check
+
+# The first interpreter here that is new enough; `make PYTHON=/path/to/python3.12 …` picks another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.ready-demo ## Show what tierkeep does, offline, in under a minute
+	@$(RUN)/tierkeep demo
+
+test: $(VENV)/.ready-dev ## Lint, type-check and test everything
+	@$(MAKE) --no-print-directory lint
+	$(RUN)/python -m pytest
+
+lint: $(VENV)/.ready-dev ## Lint and type-check only
+	$(RUN)/python -m ruff check .
+	$(RUN)/python -m mypy
+
+bench: $(VENV)/.ready-dev ## Measure evidence recall: make bench DATA=path/to/set.json
+	@test -n "$$DATA" || { echo 'say which data: make bench DATA=path/to/set.json (docs/benchmarks.md names public ones)'; exit 2; }
+	@$(RUN)/tierkeep bench recall --data "$$DATA"
+
+clean: ## Remove everything that the other targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------------------------------- set-up
+# A stamp is as old as the last installation that succeeded, so pip runs again only when what it read has changed.
+
+# pip is the last thing that venv makes: a run that broke half-way is repeated.
+$(RUN)/pip:
+	@test -n '$(PYTHON)' || { echo 'tierkeep needs Python 3.11 or newer and found none: install it, or name it with make PYTHON=/path/to/python3'; exit 1; }
+	@echo 'making $(VENV) with $(PYTHON) …'
+	@'$(PYTHON)' -m venv $(VENV) || { echo '$(PYTHON) cannot make virtual environments: on Debian and Ubuntu install python3-venv'; exit 1; }
+
+$(VENV)/.ready-demo: pyproject.toml Makefile | $(RUN)/pip
+	@echo 'installing tierkeep …'
+	@$(PIP) install --editable '.[cli]'
+	@touch $@
+
+# llama-index-core is here for one file only: it carries tiktoken's vocabulary, which tiktoken itself would download on first use.
+# Without its dependencies it is that file and unused code, and tokens are counted exactly (tierkeep.tokens) on a machine without network.
+$(VENV)/.ready-dev: pyproject.toml Makefile | $(RUN)/pip
+	@echo 'installing tierkeep and its tools …'
+	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --no-deps 'llama-index-core>=0.14,<0.15'
+	@touch $(VENV)/.ready-demo $@

@@ -1,0 +1,236 @@
+"""The answer without a model: a quoted sentence with its speaker and date, or a resolved date (tiers spec, 5.3.6).
+
+It finds and dates; it does not reason, count or paraphrase, and it does not pretend to. It says that the memory has
+nothing only when there is no evidence at all: no lexical signal tells an unanswerable question from an answerable one (5.3.7).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from tierkeep.dates import answer_time, describe, find_times
+from tierkeep.dates.durations import find_durations
+from tierkeep.dates.questions import asks_for_time
+from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Plan, Query, Source, Usage
+from tierkeep.terms import analyze
+
+NOT_IN_MEMORY = "Not in memory."
+#: A stop inside a word or a number ("1.5", "example.org") or after a title ("Dr. Ko") ends no sentence.
+_SENTENCE = re.compile(
+    r"(?:[^.!?\u3002\uff01\uff1f\n]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
+    r"(?:[.!?\u3002\uff01\uff1f]+['\")\]]*|\n|$)"
+)
+#: Sentences of one item that are looked at; a longer text is quoted from its beginning.
+_SENTENCES = 40
+_QUOTE = 320
+_SHORT_WORDS = 8
+#: What a message gains for naming a time, and loses for being a question, in shares of the best retrieval score (measured).
+_TIMED = 0.4
+_ASKING = 0.2
+#: What a second sentence must bring in rarity to be quoted as well, and the new terms below which a quote needs its neighbours.
+_SECOND = 0.5
+_THIN = 3
+#: They say which value is wanted, not of what.
+_TIME_WORDS = "now nowadays currently today still"
+_COLLECTS = re.compile(r"\bhow (?:many|often)\b|\b(?:list|name) (?:all|every|the)\b", re.IGNORECASE)
+_LISTED = 8
+_OUTSIDE = {Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN}
+
+
+class ExtractiveAnswerer:
+    """Answers with the best sentence, the best date or the profile item. Deterministic, no model.
+
+    Args:
+        top: Evidence items that are looked at, best first.
+    """
+
+    def __init__(self, top: int = 10) -> None:
+        self._top = top
+
+    def answer(self, query: Query, plan: Plan, evidence: Evidence, carry: str = "") -> tuple[Draft, Usage]:
+        """Return a draft that quotes what it rests on. Costs no tokens."""
+        ranked = _ranked(evidence.items)[: self._top]
+        if not ranked:
+            return Draft(text=NOT_IN_MEMORY, abstained=True), Usage()
+        drafts = (_from_collection, _from_profile, _from_times) if plan.intent != "temporal" else (_from_times,)
+        for attempt in drafts:
+            draft = attempt(query, plan, ranked)
+            if draft is not None:
+                return draft, Usage()
+        return _from_sentences(query, ranked), Usage()
+
+
+def _ranked(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
+    """Best first; what the user or the agent said comes before what anybody could have written."""
+    order = sorted(range(len(items)), key=lambda i: (items[i].origin in _OUTSIDE, not items[i].flag, -items[i].score, i))
+    return [items[i] for i in order]
+
+
+def _from_profile(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
+    flagged = [item for item in ranked if item.flag]
+    if all(item.flag == "EARLIER" for item in flagged):
+        return None  # what held once answers nothing that is asked of today; the events may
+    if plan.intent not in ("profile", "state", "conflict", "constraint"):
+        return None
+    current = [item for item in flagged if item.flag != "EARLIER"]
+    earlier = [item for item in flagged if item.flag == "EARLIER"]
+    lines = [f"{item.text}." for item in current[:3]]
+    if earlier:
+        lines.append("Before: " + "; ".join(item.text for item in earlier[:3]) + ".")
+    used = tuple(item.id for item in [*current[:3], *earlier[:3]])
+    return Draft(text=" ".join(lines), short=current[0].text, used=used)
+
+
+def _from_collection(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
+    """Quote, in order of time, what was said of each thing that is to be counted or listed. Counting is left to the reader.
+
+    Two quotes of one conversation are most likely one thing told twice, so the better one is kept.
+    """
+    if not _COLLECTS.search(query.text):
+        return None
+    pool = [item for item in ranked if not item.flag and item.origin not in _OUTSIDE]
+    wanted = set(analyze(query.text)) - set(analyze(_TIME_WORDS))
+    rarity = _rarity(pool)
+    covered = [sum(rarity.get(term, 0.0) for term in wanted & set(analyze(item.text))) for item in pool]
+    enough = max(covered, default=0.0) / 2
+    found: dict[str, EvidenceItem] = {}
+    for item, share in zip(pool, covered, strict=True):
+        if share > 0 and share >= enough:
+            found.setdefault(item.session, item)
+    if len(found) < 2:
+        return None
+    told = sorted(list(found.values())[:_LISTED], key=lambda item: (item.at[:10], item.order))
+    lines = [_cite(item, _best_sentence(query, item)) for item in told]
+    return Draft(text="Told of, oldest first: " + "; ".join(lines), used=tuple(item.id for item in told))
+
+
+def _from_times(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
+    kind = asks_for_time(query.text)
+    events = _speaking_of(query, [item for item in ranked if item.at and not item.flag])
+    if kind == "how_long":
+        for item in events[:3]:
+            lengths = find_durations(item.text, _day(item))
+            if lengths:
+                said = lengths[0].phrase
+                return Draft(text=f"{said}. {_cite(item, _best_sentence(query, item))}", short=said, used=(item.id,))
+    if kind in ("when", "how_long") and events:
+        item = events[0]
+        span = answer_time(query.text, item.text, _day(item))
+        if span is not None:
+            said = describe(span)
+            return Draft(text=f"{said}. {_cite(item, _best_sentence(query, item))}", short=said, used=(item.id,))
+    return None
+
+
+def _speaking_of(query: Query, items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
+    """Return the items with the one first that itself speaks of what is asked, and of a time.
+
+    The retrieval score also counts neighbours and session, which is right for evidence; a date must come from the very message.
+    Measured on a public dialogue set's temporal questions: 62 % right, against 49 % with the retrieval order.
+    """
+    wanted = set(analyze(query.text))
+    rarity = _rarity(items)
+    whole = sum(rarity.get(term, 0.0) for term in wanted) or 1.0
+    top = max((item.score for item in items), default=0.0) or 1.0
+
+    def worth(item: EvidenceItem) -> float:
+        covered = sum(rarity.get(term, 0.0) for term in wanted & set(analyze(f"{item.speaker} {item.text}"))) / whole
+        timed = _TIMED if find_times(item.text, _day(item)) else 0.0
+        return covered + item.score / top + timed - (_ASKING if item.text.rstrip().endswith("?") else 0.0)
+
+    return sorted(items, key=lambda item: -worth(item))
+
+
+def _day(item: EvidenceItem) -> date:
+    return date.fromisoformat(item.at[:10])
+
+
+def _from_sentences(query: Query, ranked: Sequence[EvidenceItem]) -> Draft:
+    """Quote the one or two sentences in a row that cover the question best, with their neighbours when they add nothing to it."""
+    wanted = set(analyze(query.text)) - set(analyze(_TIME_WORDS))
+    pool = [item for item in ranked if item.flag != "EARLIER"] or ranked
+    rarity = _rarity(pool)
+    top = max(item.score for item in pool) or 1.0
+    best: tuple[float, EvidenceItem, list[str], int, int] | None = None
+    for item in pool:
+        sentences = _sentences(item.text)
+        terms = [wanted & set(analyze(sentence)) for sentence in sentences]
+        base = item.score / top - (100.0 if item.origin in _OUTSIDE else 0.0)
+        for first, last in _windows(sentences):
+            found = set().union(*terms[first : last + 1])
+            worth = base + sum(rarity.get(term, 0.0) for term in found) - (_SECOND if last > first else 0.0)
+            worth -= 0.5 if sentences[last].endswith("?") else 0.0
+            if best is None or worth > best[0]:
+                best = (worth, item, sentences, first, last)
+    if best is None:
+        return Draft(text=_cite(pool[0], pool[0].text), used=(pool[0].id,))
+    _, item, sentences, first, last = best
+    quote = _telling(sentences, first, last, wanted)
+    return Draft(text=_cite(item, quote), short=_residual(quote, wanted), used=(item.id,))
+
+
+def _windows(sentences: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) for every sentence and for every two in a row that can be quoted whole."""
+    for first, sentence in enumerate(sentences):
+        yield first, first
+        if first + 1 < len(sentences) and len(sentence) + len(sentences[first + 1]) < _QUOTE:
+            yield first, first + 1
+
+
+def _telling(sentences: Sequence[str], first: int, last: int, wanted: set[str]) -> str:
+    """Return the quote, widened by the sentence before and after while it says little that the question does not."""
+    quote = " ".join(sentences[first : last + 1])
+    for start, end in ((first - 1, last), (first - 1, last + 1), (first, last + 1)):
+        if len(set(analyze(quote)) - wanted) >= _THIN:
+            break
+        if start >= 0 and end < len(sentences) and len(" ".join(sentences[start : end + 1])) <= _QUOTE:
+            quote = " ".join(sentences[start : end + 1])
+    return quote
+
+
+def _best_sentence(query: Query, item: EvidenceItem) -> str:
+    wanted = set(analyze(query.text))
+    sentences = _sentences(item.text)
+    return max(sentences, key=lambda s: (len(wanted & set(analyze(s))), -sentences.index(s)), default=item.text)
+
+
+def _rarity(items: Sequence[EvidenceItem]) -> dict[str, float]:
+    spread = Counter(term for item in items for term in set(analyze(item.text)))
+    return {term: math.log(1 + len(items) / count) for term, count in spread.items()}
+
+
+def _sentences(text: str) -> list[str]:
+    found: list[str] = []
+    for match in _SENTENCE.finditer(text):
+        sentence = match.group().strip()
+        if sentence:
+            found.append(sentence)
+        if len(found) == _SENTENCES:
+            break
+    return found
+
+
+def _cite(item: EvidenceItem, sentence: str) -> str:
+    quote = sentence if len(sentence) <= _QUOTE else sentence[:_QUOTE].rsplit(" ", 1)[0] + " …"
+    day = describe_day(item.at)
+    who = ", ".join(filter(None, (item.speaker, day)))
+    doubt = " (unverified source)" if item.origin in _OUTSIDE and item.authority <= Authority.DATA else ""
+    return f"\u201c{quote}\u201d — {who}{doubt}" if who else f"\u201c{quote}\u201d{doubt}"
+
+
+def describe_day(at: str) -> str:
+    """Return an ISO time as a day for people: `7 May 2023`; "" for none."""
+    if not at:
+        return ""
+    day = date.fromisoformat(at[:10])
+    return f"{day.day} {day:%B} {day.year}"
+
+
+def _residual(sentence: str, wanted: set[str]) -> str:
+    """Return what the sentence adds to the question, up to eight words: a hint for the eye, not a parsed answer."""
+    words = [word for word in re.findall(r"[\w'\u2019-]+", sentence) if (stems := analyze(word)) and not wanted & set(stems)]
+    return " ".join(words[:_SHORT_WORDS])

@@ -1,0 +1,199 @@
+"""What every command shares: whose memory, which store, how to print, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from tierkeep import Memory, TierkeepError
+from tierkeep.cli.output import Output
+from tierkeep.errors import InputError, MissingExtraError, NotFoundError, ScopeError, SettingsError, WriteRejected
+
+if TYPE_CHECKING:
+    from tierkeep.memory import ScopedMemory
+
+DONE, NOTHING, BAD_INPUT, STORE_FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+_PANEL = "Whose memory, and where"
+
+_StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store", "-s", envvar="TIERKEEP_STORE", show_default="your data folder", rich_help_panel=_PANEL,
+        help="Folder or file of the memory.",
+    ),
+]  # fmt: skip
+_UserOption = Annotated[
+    str, typer.Option("--user", "-u", envvar="TIERKEEP_USER", rich_help_panel=_PANEL, help="Person whose memory it is.")
+]
+_TenantOption = Annotated[
+    str, typer.Option("--tenant", rich_help_panel=_PANEL, help="Organisation, when several share a store.")
+]
+_AgentOption = Annotated[
+    str, typer.Option("--agent", rich_help_panel=_PANEL, help="Agent, when agents must not share.")
+]
+_SessionOption = Annotated[str | None, typer.Option("--session", rich_help_panel=_PANEL, help="One conversation only.")]
+_JsonOption = Annotated[bool, typer.Option("--json", rich_help_panel=_PANEL, help="Print one JSON document.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of a command: the options that all commands share.
+
+    Attributes:
+        store: Folder or file of the memory.
+        user: Person whose memory it is.
+        tenant: Organisation.
+        agent: Agent.
+        session: One conversation, or None.
+        out: Where results go.
+    """
+
+    store: str
+    user: str
+    tenant: str
+    agent: str
+    session: str | None
+    out: Output
+
+    @contextmanager
+    def memory(self, *, create: bool = False) -> Iterator[Memory]:
+        """Open the store.
+
+        Args:
+            create: Make the store when there is none. Without it, a read of a store that does not exist says so, rather
+                than leaving an empty one behind.
+
+        Raises:
+            NotFoundError: There is no store yet.
+            StorageError: The store cannot be opened.
+        """
+        if not create and not _exists(self.store):
+            raise NotFoundError(
+                f"there is no memory at {self.store} yet; add something first, or name another with --store"
+            )
+        with Memory.open(self.store) as memory:
+            yield memory
+
+    @contextmanager
+    def mine(self, *, create: bool = False, bound: bool = True) -> Iterator[ScopedMemory]:
+        """Open the store and narrow it to its owner.
+
+        Args:
+            create: Make the store when there is none.
+            bound: Whether `--session` narrows the scope.
+
+        Raises:
+            ScopeError: Nobody is named.
+        """
+        if not (self.user or self.tenant or self.agent):
+            raise ScopeError(
+                "whose memory? Pass --user NAME (or --agent, or --tenant), or set TIERKEEP_USER", field="user"
+            )
+        with self.memory(create=create) as memory:
+            session = self.session if bound else None
+            yield memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=session)
+
+
+def default_store() -> str:
+    """Return the folder in which this platform keeps an application's data."""
+    if data := os.environ.get("XDG_DATA_HOME"):
+        return str(Path(data) / "tierkeep")
+    if sys.platform == "darwin":
+        return str(Path.home() / "Library" / "Application Support" / "tierkeep")
+    if sys.platform == "win32":
+        return str(Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "tierkeep")
+    return str(Path.home() / ".local" / "share" / "tierkeep")
+
+
+def exit_code(error: TierkeepError) -> int:
+    """Return the exit code that stands for an error."""
+    if isinstance(error, NotFoundError):
+        return NOTHING
+    if isinstance(error, InputError | SettingsError | MissingExtraError | WriteRejected):
+        return BAD_INPUT
+    return STORE_FAILED
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Return a decorator that makes a function a command with the shared options.
+
+    The function's first parameter is the `Call`; the others are its own arguments and options. What it returns is the
+    exit code, None standing for 0.
+    """
+
+    def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        def run(
+            store: _StoreOption = None,
+            user: _UserOption = "",
+            tenant: _TenantOption = "",
+            agent: _AgentOption = "",
+            session: _SessionOption = None,
+            as_json: _JsonOption = False,
+            **own: Any,
+        ) -> None:
+            out = Output(as_json=as_json, quiet=bool(own.get("quiet")))
+            call = Call(store or default_store(), user, tenant, agent, session, out)
+            code = guarded(out, lambda: function(call, **own))
+            if code:
+                raise typer.Exit(code)
+
+        _merge(run, function)
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def guarded(out: Output, action: Callable[[], int | None]) -> int:
+    """Run an action and return its exit code; errors that are meant for people are printed, without a traceback."""
+    try:
+        code = action() or DONE
+        sys.stdout.flush()
+        return code
+    except TierkeepError as error:
+        out.error(error)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        out.error("interrupted", kind="Interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. What is still buffered must not raise again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _merge(run: Callable[..., None], function: Callable[..., int | None]) -> None:
+    """Give `run` the signature and help of `function`, with the shared options after its own."""
+    hints = get_type_hints(function, include_extras=True)
+    shared_hints = get_type_hints(run, include_extras=True)
+    own = list(inspect.signature(function).parameters.values())[1:]
+    shared = [p for p in inspect.signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    merged = [_resolved(p, hints) for p in own] + [_resolved(p, shared_hints) for p in shared]
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in merged]
+    run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in keyword_only}
+    run.__doc__ = function.__doc__
+    run.__name__ = function.__name__
+
+
+def _resolved(parameter: inspect.Parameter, hints: dict[str, Any]) -> inspect.Parameter:
+    """Return the parameter with its annotation resolved."""
+    return parameter.replace(annotation=hints[parameter.name])
+
+
+def _exists(store: str) -> bool:
+    if store == ":memory:" or "://" in store:
+        return True
+    try:
+        path = Path(store).expanduser()
+        return path.is_file() or any(path.glob("*.db"))
+    except (OSError, ValueError, RuntimeError):
+        return True  # let the store say what is wrong with its path

@@ -1,0 +1,254 @@
+"""The commands that look after a memory: `forget`, `export`, `import`, `undo`, `verify`, `doctor`, `demo`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from tierkeep.cli import doctor as checks
+from tierkeep.cli.call import BAD_INPUT, DONE, NOTHING, Call, command
+from tierkeep.cli.output import counted, facts, literal, rows, to_json
+from tierkeep.errors import ImportFormatError, InputError, NotFoundError, StoreUnavailable
+from tierkeep.importers import ImportFile
+from tierkeep.records import ForgetReport
+
+_ForgetIds = Annotated[list[str] | None, typer.Option("--id", help="An event to forget; may be given several times.")]
+_All = Annotated[bool, typer.Option("--all", help="Everything of this owner.")]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def attach(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "forget")(forget)
+    command(app, "export")(export)
+    command(app, "import")(import_)
+    command(app, "undo")(undo)
+    command(app, "verify")(verify)
+    command(app, "doctor")(doctor)
+    command(app, "demo")(demo)
+
+
+def forget(call: Call, id: _ForgetIds = None, everything: _All = False, yes: _Yes = False) -> int:
+    """Forget for good: the events, everything derived from them, and their traces in the files. Cannot be undone.
+
+    Exit code 1 when there was nothing to forget, or a trace was left.
+
+    Example: tierkeep forget --session trip --user ana
+    """
+    if sum((bool(id), call.session is not None, everything)) != 1:
+        raise InputError("say what to forget with exactly one of --session NAME, --id ID or --all")
+    with call.mine(bound=False) as mine:
+        if not yes and not _confirmed(call, _what(call, id, dict(mine.sessions()))):
+            return NOTHING
+        if id:
+            report = mine.forget(ids=id)
+        elif call.session is not None:
+            report = mine.forget(session=call.session)
+        else:
+            report = mine.forget(everything=True)
+    call.out.result(report.model_dump(mode="json"), *_forgotten(report))
+    return DONE if report.complete and (report.events or report.records) else NOTHING
+
+
+def _what(call: Call, ids: list[str] | None, sessions: Mapping[str, int]) -> str:
+    if ids:
+        return counted(len(ids), "event")
+    if call.session is None:
+        return f"all {counted(sum(sessions.values()), 'event')}"
+    if call.session not in sessions:
+        raise NotFoundError(f"there is no session {call.session!r}; nothing was forgotten", ids=(call.session,))
+    return f"the session {call.session!r} ({counted(sessions[call.session], 'event')})"
+
+
+def _forgotten(report: ForgetReport) -> list[Text]:
+    derived = counted(report.records, "record")
+    lines = [Text(f"Forgot {counted(report.events, 'event')} and {derived} derived from nothing else.")]
+    if report.rederived:
+        lines.append(Text(f"{counted(report.rederived, 'record')} made again from the sources that remain."))
+    if not report.complete:
+        lines.append(literal(f"Not complete: {report.note} {' '.join(report.residue)}".strip(), "bold red"))
+    elif report.events:
+        looked = f" (looked for {counted(report.canaries, 'rare word')})" if report.canaries else ""
+        lines.append(Text(f"No trace is left in any table or file{looked}."))
+    return lines
+
+
+def _confirmed(call: Call, what: str) -> bool:
+    if call.out.as_json:
+        raise InputError("with --json nobody can be asked: pass --yes to forget")
+    call.out.err.print(literal(f"Forget {what}? This cannot be undone. [y/N] "), end="")
+    said = sys.stdin.readline().strip().lower()
+    if said in {"y", "yes"}:
+        return True
+    call.out.err.print(literal("\nNothing was forgotten." if not said else "Nothing was forgotten."))
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------- in and out
+
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write; else standard output.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")]
+_Input = Annotated[str, typer.Argument(metavar="FILE", help="File written by export; - reads standard input.")]
+_Untrusted = Annotated[bool, typer.Option("--untrusted", help="Somebody else made the file: quote it, never trust it.")]
+
+
+def export(call: Call, output: _Output = None, force: _Force = False) -> int:
+    """Write everything of one owner as JSON lines. `tierkeep import` loses nothing of it.
+
+    Example: tierkeep export --user ana -o ana.jsonl
+    """
+    with call.mine(bound=False) as mine:
+        lines = (to_json(row, indent=None) for row in mine.export())
+        if output is None:
+            for line in lines:
+                call.out.line(line)
+            return DONE
+        count = _write(output, lines, force=force)
+    call.out.result({"file": str(output), "rows": count}, literal(f"{output}: {counted(count, 'row')} written."))
+    return DONE
+
+
+def _write(output: Path, lines: Iterator[str], *, force: bool) -> int:
+    """Write the lines beside the file, then put them in its place: a failure leaves an older export as it was."""
+    if output.exists() and not force:
+        raise InputError(f"{output} exists already; pass --force to replace it", field="output")
+    beside = output.with_name(f"{output.name}.part")
+    count = 0
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # a memory is private
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            for line in lines:
+                file.write(line + "\n")
+                count += 1
+        os.replace(beside, output)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StoreUnavailable(f"{output} cannot be written: {error.strerror or error}", path=str(output)) from error
+    return count
+
+
+def import_(call: Call, file: _Input, untrusted: _Untrusted = False) -> int:
+    """Read a file that `tierkeep export` wrote, all or nothing. Chats of other programs: `tierkeep add --file`.
+
+    Example: tierkeep import ana.jsonl --user ana
+    """
+    try:
+        source = ImportFile(Path("stdin"), data=sys.stdin.buffer.read()) if file == "-" else ImportFile(Path(file))
+        with call.mine(create=True, bound=False) as mine:
+            events, records = mine.restore(_rows(source), trusted=not untrusted)
+    except ImportFormatError as error:
+        other = f"for a chat: tierkeep add --file {shlex.quote(file)}"
+        hint = f"{error} (this command reads what `tierkeep export` wrote; {other})"
+        raise ImportFormatError(hint, path=file, line=error.line) from error
+    call.out.result(
+        {"events": events, "records": records},
+        literal(f"{file}: {counted(events, 'event')} and {counted(records, 'record')} were new."),
+    )
+    return DONE
+
+
+def _rows(source: ImportFile) -> Iterator[Mapping[str, Any]]:
+    for number, line in source.lines():
+        if line.strip():
+            row = source.parse_json(line, number)
+            if not isinstance(row, Mapping):
+                source.broken("every line of an export is a JSON object", line=number)
+            yield row
+
+
+# ------------------------------------------------------------------------------------------------------------ checks
+
+
+def undo(call: Call) -> int:
+    """Take back the last change to derived records. Exit code 1 when there is none. Events are never undone.
+
+    Example: tierkeep undo --user ana
+    """
+    with call.mine(bound=False) as mine:
+        touched = mine.undo()
+    call.out.result({"records": touched}, literal(f"Taken back: {', '.join(touched)}"))
+    return DONE
+
+
+def verify(call: Call) -> int:
+    """Check the store: its hash chain, every digest, every source. Exit code 1 when something is wrong.
+
+    Example: tierkeep verify --store ./memory
+    """
+    with call.memory() as memory:
+        report = memory.verify()
+    lines = [
+        Text("The store is sound." if report.ok else "The store is damaged.", style="bold" if report.ok else "bold red")
+    ]
+    lines.append(Text(f"{report.entries} ledger entries, {report.events} events, {report.records} records checked."))
+    lines += [literal(problem, "red") for problem in report.problems]
+    call.out.result(report.model_dump(mode="json"), *lines)
+    return DONE if report.ok else NOTHING
+
+
+def doctor(call: Call) -> int:
+    """Prove one write, one recall and one forget on your own store, in a scope that is thrown away; say what is active.
+
+    Exit code 1 when a check fails.
+
+    Example: tierkeep doctor --store ./memory
+    """
+    with call.memory(create=True) as memory:
+        found = checks.examine(memory)
+        active = dict(memory.describe()) | {name: str(value) for name, value in memory.stats().items()}
+    versions, extras = checks.versions(), checks.extras()
+    ok = all(check.ok for check in found)
+    document = {
+        "ok": ok,
+        "store": call.store,
+        "checks": [check._asdict() for check in found],
+        "active": active,
+        "versions": versions,
+        "extras": extras,
+    }
+    marks = (
+        (Text("ok", "green") if c.ok else Text("FAILED", "bold red"), literal(c.name), literal(c.detail)) for c in found
+    )
+    call.out.result(
+        document,
+        rows(("", "check", ""), marks),
+        Text("\nActive", style="bold"),
+        facts({"path": call.store} | active),
+        Text("\nVersions", style="bold"),
+        facts(versions),
+        Text("\nExtras", style="bold"),
+        facts(_extras_shown(extras)),
+        Text("\nEverything works." if ok else "\nSomething is wrong; see above.", style="bold"),
+    )
+    return DONE if ok else NOTHING
+
+
+def _extras_shown(extras: Mapping[str, bool]) -> dict[str, str]:
+    if not extras:
+        return {"unknown": "tierkeep runs from its source, not from an installation"}
+    return {name: "installed" if there else f'pip install "tierkeep[{name}]"' for name, there in extras.items()}
+
+
+def demo(call: Call) -> int:
+    """Watch a ten-month memory at work: questions, a changed fact, an attack, a forget. Needs no store and no key.
+
+    Example: tierkeep demo
+    """
+    try:
+        from tierkeep.cli.demo import run
+    except ModuleNotFoundError as error:
+        if error.name != "tierkeep.cli.demo":
+            raise
+        call.out.error("this installation has no demo", kind="MissingDemo")
+        return BAD_INPUT
+    code = run()
+    return code if isinstance(code, int) else DONE

@@ -1,0 +1,187 @@
+"""How results reach people and programs: literal text that cannot drive a terminal, or one JSON document.
+
+Stored text may come from anybody. It is printed as it is, without rich's markup, and without the characters that move a
+cursor, hide text or turn its direction.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tierkeep import TierkeepError
+from tierkeep.errors import ImportFormatError
+from tierkeep.records import Answer, Evidence, EvidenceItem
+
+#: C0 and C1 controls but tab and line feed; overrides of direction; invisible characters that hide text.
+_DRIVES_TERMINAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+_LINE_ENDS = re.compile("\r\n|\r|\u0085|\u2028|\u2029")
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_SHOWN_CHARS = 600
+
+
+def clean(text: str) -> str:
+    """Return the text as it may reach a terminal: line ends as line feeds, no control or direction characters."""
+    return _DRIVES_TERMINAL.sub("", _LINE_ENDS.sub("\n", text)).replace("\t", "    ")
+
+
+def literal(text: str, style: str = "") -> Text:
+    """Return the text as a renderable that rich shows as it is."""
+    return Text(clean(text), style=style)
+
+
+def one_line(text: str, limit: int = _SHOWN_CHARS) -> Text:
+    """Return the text on one line, cut at `limit` characters: stored text then never poses as a line of ours."""
+    line = " ".join(clean(text[: 2 * limit]).split())
+    return Text(line if len(line) <= limit and len(text) <= 2 * limit else f"{line[:limit].rstrip()} …")
+
+
+def day_and_time(at: str) -> Text:
+    """Return an ISO time to the minute."""
+    return Text(clean(at[:16].replace("T", " ")))
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """Return JSON in which the characters that drive terminals are escaped."""
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: 1 event, 2 events."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+class Output:
+    """Where a command's results and errors go.
+
+    Args:
+        as_json: Print one JSON document on standard output, and errors as JSON on standard error.
+        quiet: Leave out remarks and progress.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self._out = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self.err = Console(file=sys.stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def result(self, document: Any, *people: RenderableType) -> None:
+        """Print the command's result: the document for programs, the renderables for people."""
+        if self.as_json:
+            self.line(to_json(document))
+            return
+        for renderable in people:
+            self._out.print(renderable)
+
+    def line(self, text: str) -> None:
+        """Print a line on standard output as it is, unwrapped."""
+        sys.stdout.write(text + "\n")
+
+    def remark(self, text: str) -> None:
+        """Tell people something on standard error."""
+        if not (self.as_json or self.quiet):
+            self.err.print(literal(text, "dim"))
+
+    def error(self, error: TierkeepError | str, *, kind: str = "") -> None:
+        """Print an error on standard error."""
+        name = kind or type(error).__name__
+        if not self.as_json:
+            self.err.print(Text.assemble(("Error: ", "bold red"), literal(str(error))))
+            return
+        report: dict[str, Any] = {"type": name, "message": str(error)}
+        if isinstance(error, ImportFormatError):
+            report |= {"path": error.path, "line": error.line}
+        sys.stderr.write(to_json({"error": report}, indent=None) + "\n")
+
+
+# ------------------------------------------------------------------------------------------------------ renderables
+
+
+def rows(columns: Iterable[str], entries: Iterable[Iterable[RenderableType]]) -> Table:
+    """Return a plain table. Its last column takes the room that is left."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = list(columns)
+    for index, name in enumerate(names):
+        table.add_column(name, overflow="fold", ratio=1 if index == len(names) - 1 else None)
+    for entry in entries:
+        table.add_row(*entry)
+    return table
+
+
+def facts(values: Mapping[str, str]) -> Table:
+    """Return names and values, one a line."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name, literal(value))
+    return table
+
+
+def source_of(item: EvidenceItem) -> Text:
+    """Return where a memory comes from: its id, conversation and origin, in one dim line."""
+    parts = [f"id {item.id}"]
+    if item.session:
+        parts.append(f"session {item.session}")
+    parts.append(item.origin.value)
+    if item.sources not in ((), (item.id,)):
+        parts.append(f"from {', '.join(item.sources[:3])}{' …' if len(item.sources) > 3 else ''}")
+    return Text(clean(" · ".join(parts)), style="dim")
+
+
+def evidence_table(evidence: Evidence) -> list[RenderableType]:
+    """Return the memories behind an answer with their dates and sources, and the lines worked out from them."""
+    head = (
+        f"Evidence: {counted(len(evidence.items), 'memory', 'memories')}, {evidence.tokens} of {evidence.budget} tokens"
+    )
+    head += f" ({evidence.tokenizer}), tier {evidence.tier or '-'}{', partial' if evidence.partial else ''}"
+    shown: list[RenderableType] = [Text(clean(head), style="bold")]
+    if evidence.items:
+        entries = (
+            (
+                day_and_time(item.at),
+                one_line(item.speaker or item.flag.lower() or "-", 40),
+                Text.assemble(one_line(item.text), "\n", source_of(item)),
+            )
+            for item in evidence.items
+        )
+        shown.append(rows(("when", "who", "what"), entries))
+    shown += [Text.assemble(("worked out: ", "dim"), one_line(entry)) for entry in evidence.computed]
+    if evidence.note:
+        shown.append(literal(evidence.note, "dim"))
+    return shown
+
+
+def steps_table(answer: Answer) -> Table:
+    """Return what each attempt planned, found, answered and cost."""
+    entries = []
+    for number, step in enumerate(answer.trace, start=1):
+        verdict = step.verdict
+        said = (
+            "-" if verdict is None else f"{'accepted' if verdict.accept else 'refused'} ({verdict.support:.0%} covered)"
+        )
+        if verdict is not None and verdict.reasons:
+            said += f": {'; '.join(verdict.reasons)}"
+        entries.append(
+            (
+                str(number),
+                literal(step.plan.tier),
+                literal(f"{step.plan.intent} ({step.plan.source}) {step.plan.reason}".strip()),
+                f"{len(step.evidence.items)} items, {step.evidence.tokens}/{step.evidence.budget} tokens",
+                literal(step.draft.source if step.draft else "-"),
+                f"{step.usage.ms:.1f}",
+                literal(said),
+            )
+        )
+    return rows(("step", "tier", "plan", "evidence", "answer", "ms", "verdict"), entries)

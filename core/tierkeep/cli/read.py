@@ -1,0 +1,176 @@
+"""The commands that look something up: `ask`, `recall`, `sessions`, `list`, `profile`, `history`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from tierkeep import Record
+from tierkeep.cli.call import DONE, NOTHING, Call, command
+from tierkeep.cli.output import clean, day_and_time, evidence_table, literal, one_line, rows, steps_table
+from tierkeep.records import Event, Revision
+
+_Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")]
+_Budget = Annotated[int | None, typer.Option("--budget", min=1, help="Tokens that the evidence may take.")]
+_Deadline = Annotated[
+    float | None, typer.Option("--deadline", min=0.0, help="Seconds after which to take the best so far.")
+]
+_Now = Annotated[str | None, typer.Option("--now", help='What "today" means, such as 2026-05-02.')]
+
+
+def attach(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "ask")(ask)
+    command(app, "recall")(recall)
+    command(app, "sessions")(sessions)
+    command(app, "list")(list_events)
+    command(app, "profile")(profile)
+    command(app, "history")(history)
+
+
+def ask(
+    call: Call,
+    question: _Question,
+    budget: _Budget = None,
+    deadline: _Deadline = None,
+    now: _Now = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show every attempt: plan, evidence, verdict, cost.")
+    ] = False,
+) -> int:
+    """Answer a question from memory, with the evidence. Exit code 1 when the memory does not have it.
+
+    Example: tierkeep ask "Where does Ana live now?" --user ana --explain
+    """
+    with call.mine() as mine:
+        answer = mine.ask(question, budget=budget, deadline_s=deadline, now=now)
+    shown: list[RenderableType] = [Panel(literal(answer.text), expand=False)]
+    if answer.evidence:
+        shown += evidence_table(answer.evidence)
+    if explain:
+        cost = f"{answer.usage.ms:.1f} ms"
+        if answer.usage.calls:
+            cost += f", {sum(answer.usage.calls.values())} model calls, {answer.usage.tokens_in} tokens in"
+            cost += f", {answer.usage.tokens_out} out"
+        shown += [Text(), Text(f"Attempts ({cost})", style="bold"), steps_table(answer)]
+    call.out.result(answer.model_dump(mode="json"), *shown)
+    return NOTHING if answer.abstained else DONE
+
+
+def recall(
+    call: Call,
+    question: _Question,
+    budget: _Budget = None,
+    deadline: _Deadline = None,
+    now: _Now = None,
+    prompt: Annotated[bool, typer.Option("--prompt", help="Only the block that a prompt would get.")] = False,
+) -> int:
+    """Show the evidence for a question, with dates and sources. Exit code 1 when there is none.
+
+    Example: tierkeep recall "Where does Ana live?" --user ana --budget 800
+    """
+    with call.mine() as mine:
+        evidence = mine.recall(question, budget=budget, deadline_s=deadline, now=now)
+    if prompt and not call.out.as_json:
+        call.out.line(clean(evidence.text))
+    else:
+        call.out.result(evidence.model_dump(mode="json"), *evidence_table(evidence))
+    return DONE if evidence else NOTHING
+
+
+def sessions(call: Call) -> int:
+    """List the conversations, oldest first. Exit code 1 when there is none.
+
+    Example: tierkeep sessions --user ana
+    """
+    with call.mine() as mine:
+        found = mine.sessions()
+    document = {"sessions": [{"session": name, "events": count} for name, count in found]}
+    table = rows(("events", "session"), ((str(count), one_line(name, 256)) for name, count in found))
+    call.out.result(document, table if found else Text("No conversations."))
+    return DONE if found else NOTHING
+
+
+def list_events(
+    call: Call,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most events to show.")] = 100,
+    last: Annotated[bool, typer.Option("--last", help="The newest events instead of the oldest.")] = False,
+) -> int:
+    """List what was said, in order; --session narrows it to one conversation. Exit code 1 when there is nothing.
+
+    Example: tierkeep list --user ana --session trip
+    """
+    with call.mine() as mine:
+        events = mine.events()
+        found = _newest(events, limit) if last else list(islice(events, limit))
+    entries = ((day_and_time(e.at), one_line(e.speaker, 40), _event(e)) for e in found)
+    document = {"events": [event.model_dump(mode="json") | {"session": event.session} for event in found]}
+    call.out.result(document, rows(("when", "who", "what"), entries) if found else Text("Nothing was said."))
+    if len(found) == limit:
+        call.out.remark(f"showing {limit} at most; --limit shows more")
+    return DONE if found else NOTHING
+
+
+def profile(
+    call: Call,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was replaced or taken back.")] = False,
+) -> int:
+    """Show what is known about the user, with the messages it was taken from. Exit code 1 when there is nothing.
+
+    Example: tierkeep profile --user ana
+    """
+    with call.mine() as mine:
+        found = mine.records(kind="profile", status=None if everything else "active")
+    document = {"records": [record.model_dump(mode="json") for record in found]}
+    table = rows(("since", "status", "what"), ((_since(r), literal(r.status), _record(r)) for r in found))
+    call.out.result(document, table if found else Text("Nothing is known yet."))
+    return DONE if found else NOTHING
+
+
+def history(call: Call, record: Annotated[str, typer.Argument(metavar="ID", help="Id of a record.")]) -> int:
+    """Show what happened to a record, oldest first. Exit code 1 when there is no such record.
+
+    Example: tierkeep history 01jx… --user ana
+    """
+    with call.mine() as mine:
+        found = mine.history(record)
+    entries = ((day_and_time(r.at), literal(r.op), _change(r)) for r in found)
+    document = {"revisions": [revision.model_dump(mode="json") for revision in found]}
+    call.out.result(document, rows(("when", "what was done", "value"), entries))
+    return DONE
+
+
+def _newest(events: Iterable[Event], limit: int) -> list[Event]:
+    kept: list[Event] = []
+    for event in events:
+        kept.append(event)
+        if len(kept) > 2 * limit:
+            del kept[:-limit]
+    return kept[-limit:]
+
+
+def _event(event: Event) -> Text:
+    source = f"id {event.id} · session {event.session} · {event.origin.source.value}"
+    return Text.assemble(one_line(event.text), "\n", Text(clean(source), style="dim"))
+
+
+def _record(record: Record) -> Text:
+    source = f"id {record.id} · from {', '.join(record.sources[:3])}"
+    return Text.assemble(one_line(record.text), "\n", Text(clean(source), style="dim"))
+
+
+def _since(record: Record) -> Text:
+    return day_and_time((record.valid_from or record.observed_at)[:10])
+
+
+def _change(revision: Revision) -> RenderableType:
+    now = revision.after or revision.before
+    text = one_line(now.text) if now else Text("(forgotten)", style="dim")
+    why = " · ".join(part for part in (revision.by, revision.why) if part)
+    return Text.assemble(text, "\n", Text(clean(why), style="dim")) if why else text

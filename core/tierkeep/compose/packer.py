@@ -1,0 +1,117 @@
+"""Packing evidence into a token budget that is never passed (tiers spec, 1.5).
+
+Greedy by value: a hit's score over a power of its length, because a budget buys more short answers than long ones. A hit that does not fit
+is passed over and a shorter one may follow. The rendered whole is counted again at the end, so the promise does not rest on
+the parts adding up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from tierkeep import rendering
+from tierkeep.protocols import TokenCounter
+from tierkeep.records import EvidenceItem
+
+#: An item is only cut when at least this many tokens are left for it (tiers 1.5).
+_WORTH_CUTTING = 40
+#: After this many hits in a row that do not fit, the rest is taken not to fit either.
+_PATIENCE = 64
+#: (score, length in characters) -> value; see `RetrievalSettings.value`.
+Value = Callable[[float, float], float]
+_SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]['\")\]]*\s")
+
+
+class Packed:
+    """A selection that fits: items in reading order, the rendered text, its tokens, and what was left out."""
+
+    def __init__(self, items: tuple[EvidenceItem, ...], text: str, tokens: int, dropped: tuple[str, ...]) -> None:
+        self.items = items
+        self.text = text
+        self.tokens = tokens
+        self.dropped = dropped
+
+
+def pack(
+    items: Sequence[EvidenceItem], budget: int, counter: TokenCounter, *, value: Value | None = None, computed: Sequence[str] = ()
+) -> Packed:
+    """Return the selection of `items` that fits into `budget` tokens when rendered.
+
+    Args:
+        items: Candidates; their scores are compared, so they must be of one scale and not negative.
+        budget: Tokens that the rendered block may have.
+        counter: How tokens are counted.
+        value: What an item is worth to the budget, from its score and its length in characters; its score alone when None.
+        computed: Worked-out lines; they are kept before any item when they fit at all.
+    """
+    order = sorted(range(len(items)), key=lambda i: (-_value(items[i], value), i))
+    chosen = _choose(items, order, budget - counter.count(rendering.block((), ("",))) - 8, counter, computed)
+    if not chosen and order:
+        chosen = _excerpt(items[order[0]], budget, counter)
+    text = rendering.block(_reading_order(chosen), computed)
+    tokens = counter.count(text)
+    while chosen and tokens > budget:
+        # Only when the parts do not add up to the whole; the least valuable goes first.
+        chosen = chosen[:-1]
+        text = rendering.block(_reading_order(chosen), computed)
+        tokens = counter.count(text)
+    if tokens > budget or not chosen:
+        text, tokens, chosen = "", 0, []
+    kept = {item.id for item in chosen}
+    return Packed(tuple(_reading_order(chosen)), text, tokens, tuple(items[i].id for i in order if items[i].id not in kept))
+
+
+def _value(item: EvidenceItem, value: Value | None) -> float:
+    pinned = 1e9 if item.flag else 0.0
+    return pinned + (item.score if value is None else value(item.score, float(len(item.text))))
+
+
+def _choose(
+    items: Sequence[EvidenceItem], order: Sequence[int], room: int, counter: TokenCounter, computed: Sequence[str]
+) -> list[EvidenceItem]:
+    room -= sum(counter.count(f"{entry}\n") for entry in computed)
+    chosen: list[EvidenceItem] = []
+    headings: set[str] = set()
+    misses = 0
+    for index in order:
+        item = items[index]
+        head = rendering.heading(item)
+        # A character is at most one token in no vocabulary that is in use; this spares counting what cannot fit.
+        if len(item.text) > room * 16:
+            misses += 1
+            continue
+        cost = counter.count(f"{rendering.line(item)}\n") + (0 if head in headings else counter.count(f"{head}\n"))
+        if cost <= room:
+            chosen.append(item)
+            headings.add(head)
+            room -= cost
+            misses = 0
+        else:
+            misses += 1
+        if room < 6 or misses > _PATIENCE:
+            break
+    return chosen
+
+
+def _excerpt(item: EvidenceItem, budget: int, counter: TokenCounter) -> list[EvidenceItem]:
+    """Return the best item cut at a sentence end, when not even that one fits whole and a cut is worth it."""
+    frame = counter.count(rendering.block((item.model_copy(update={"text": "…"}),)))
+    if budget - frame < _WORTH_CUTTING:
+        return []
+    low, high = 0, min(len(item.text), (budget - frame) * 16)
+    while low < high:
+        middle = (low + high + 1) // 2
+        cut = item.model_copy(update={"text": item.text[:middle] + " …"})
+        if counter.count(rendering.block((cut,))) <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    ends = [match.end() for match in _SENTENCE_END.finditer(item.text, 0, low)]
+    at = ends[-1] if ends and ends[-1] >= low // 2 else low
+    return [item.model_copy(update={"text": item.text[:at].rstrip() + " …", "excerpt": True})] if at else []
+
+
+def _reading_order(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
+    """Profile first, then by time; ties keep the order of the conversation, which is the order of their ids in the ledger."""
+    return sorted(items, key=lambda item: (0 if rendering.heading(item) == "[profile]" else 1, item.at[:10], item.order))

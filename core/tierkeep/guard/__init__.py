@@ -1,0 +1,1 @@
+"""What may be stored and what stored text may cause: limits on size, authority bound to origin."""

@@ -1,0 +1,292 @@
+"""From what applications have to what the ledger keeps: text, messages, OpenAI-style dicts, tool calls.
+
+Everything a caller can get wrong is found here, before anything is written, with a message that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from functools import partial
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from tierkeep.dates.timestamps import parse_at
+from tierkeep.errors import InputError, LimitError, ScopeError
+from tierkeep.protocols import Clock
+from tierkeep.records import Authority, EventDraft, EventKind, Message, Origin, Role, Scope, Skipped, Source
+from tierkeep.settings import Limits, Settings
+
+When: TypeAlias = datetime | date | str | int | float
+Addable: TypeAlias = str | Message | Mapping[str, Any]
+
+#: Keys of a message dict, each with the name `Message` has for it.
+_KEYS = {
+    "role": "role", "content": "text", "text": "text", "name": "speaker", "speaker": "speaker", "at": "at", "timestamp": "at",
+    "created_at": "at", "id": "id", "origin": "origin", "tool_calls": "tool_calls", "meta": "meta", "metadata": "meta",
+    "tool_call_id": "tool_call_id", "refusal": "refusal",
+}  # fmt: skip
+_ROLES: dict[str, Role] = {
+    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "model": "assistant", "tool": "tool",
+    "function": "tool", "system": "system", "developer": "system",
+}  # fmt: skip
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NO_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a call hands to the ledger.
+
+    Attributes:
+        drafts: Events, in input order; a message with tool calls makes several.
+        skipped: Inputs without content.
+        notes: Things that were assumed.
+    """
+
+    drafts: tuple[EventDraft, ...]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the caller said once for all messages of a call; a message's own value wins."""
+
+    role: str | None = None
+    speaker: str | None = None
+    at: When | None = None
+    session: str | None = None
+    origin: Origin | None = None
+    id: str | None = None
+    meta: Mapping[str, Any] | None = None
+
+
+class Reader:
+    """Reads a call's input into event drafts.
+
+    Args:
+        settings: Limits and the time zone in which bare times are read.
+        clock: What "now" is for messages without a time.
+        origin_of: Which origin a role has by default.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, origin_of: Any) -> None:
+        self._limits: Limits = settings.limits
+        self._zone: tzinfo = ZoneInfo(settings.timezone)
+        self._clock = clock
+        self._origin_of = origin_of
+
+    def read(self, what: Addable | Sequence[Addable], scope: Scope, defaults: Defaults) -> Intake:
+        """Return the drafts of one call.
+
+        Raises:
+            InputError: Something in it cannot be used; `field` or the message's index says what.
+            LimitError: Something in it is too large.
+        """
+        single = isinstance(what, (str, Message, Mapping))
+        entries: Sequence[Any] = [what] if single else self._entries(what)
+        if defaults.id is not None and len(entries) != 1:
+            raise InputError("id= names one message, and this call has several: give each message its own id", field="id")
+        drafts: list[EventDraft] = []
+        skipped: list[Skipped] = []
+        notes: dict[str, None] = {}
+        for index, entry in enumerate(entries):
+            where = "" if single else f"message {index}: "
+            message, tool_call_id = self._message(entry, defaults, where)
+            made = self._drafts(message, tool_call_id, scope, defaults, where, notes)
+            if not made and single:
+                raise InputError("there is nothing to remember: the text is empty", field="text")
+            if not made:
+                skipped.append(Skipped(index=index, reason="empty"))
+            drafts.extend(made)
+        return Intake(tuple(drafts), tuple(skipped), tuple(notes))
+
+    def _entries(self, what: object) -> Sequence[Any]:
+        if isinstance(what, (bytes, bytearray)) or not isinstance(what, Iterable):
+            raise InputError(
+                f"cannot remember a {type(what).__name__}: hand over a str, a Message, a dict like "
+                '{"role": "user", "content": "…"}, or a list of those', field="what",
+            )
+        entries = list(what)
+        if not entries:
+            raise InputError("there is nothing to remember: the list of messages is empty", field="what")
+        if len(entries) > self._limits.messages:
+            raise LimitError(
+                f"{len(entries)} messages in one call, the limit is {self._limits.messages}: add them in portions",
+                field="what", limit=self._limits.messages, actual=len(entries),
+            )
+        return entries
+
+    # ------------------------------------------------------------------------------------------------- one message
+
+    def _message(self, entry: object, defaults: Defaults, where: str) -> tuple[Message, str]:
+        if isinstance(entry, Message):
+            return entry, ""
+        if isinstance(entry, str):
+            entry = {"text": entry}
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{where}cannot remember a {type(entry).__name__}: hand over a str, a Message or a dict", field="what")
+        unknown = [key for key in entry if key not in _KEYS]
+        if unknown:
+            raise InputError(
+                f"{where}unknown key {unknown[0]!r}: a message has {', '.join(sorted(_KEYS))}; your own values go into 'meta'",
+                field=str(unknown[0]),
+            )
+        values: dict[str, Any] = {_KEYS[key]: value for key, value in entry.items() if value is not None}
+        call_id = str(values.pop("tool_call_id", ""))
+        refusal = values.pop("refusal", "")
+        values["text"] = _text_of(values.get("text") or refusal or "", where)
+        values["role"] = _role_of(values.get("role", defaults.role or "user"), where)
+        values["tool_calls"] = tuple(values.get("tool_calls", ()))
+        if isinstance(values.get("at"), (str, int, float)):
+            values["at"] = self._parsed(values["at"], where).value_or_day
+        try:
+            return Message(**values), call_id
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(f"{where}{field}: {first['msg']}", field=field) from error
+
+    def _drafts(
+        self, message: Message, call_id: str, scope: Scope, defaults: Defaults, where: str, notes: dict[str, None]
+    ) -> list[EventDraft]:
+        if not message.text.strip() and not message.tool_calls:
+            return []
+        when = message.at if message.at is not None else defaults.at
+        time = self._parsed(when if when is not None else self._clock.now(), where)
+        notes.update(dict.fromkeys(time.notes))
+        role = message.role if message.role != "user" or defaults.role is None else _role_of(defaults.role, where)
+        speaker = message.speaker or defaults.speaker or role
+        origin = message.origin or defaults.origin or self._origin_of(role, message.speaker or defaults.speaker or "")
+        session = self._session(scope, defaults, time.iso[:10])
+        meta = {**(defaults.meta or {}), **message.meta}
+        if call_id:
+            meta["tool_call_id"] = call_id
+        self._check(message.text, speaker, session, message.id or defaults.id, meta, where)
+        draft = partial(EventDraft, session=session, role=role, at=time.iso, ts=time.ts, authority=Authority.ACT)
+        drafts = []
+        if message.text.strip():
+            kind: EventKind = "tool_result" if role == "tool" else "message"
+            drafts.append(draft(id=message.id or defaults.id, kind=kind, speaker=speaker, text=message.text, origin=origin, meta=meta))
+        for number, call in enumerate(message.tool_calls):
+            name, text, own = _call_of(call, where)
+            self._check(text, name, session, None, {}, where)
+            drafts.append(draft(
+                id=f"{message.id}#call{number}" if message.id else None, kind="tool_call", speaker=speaker, text=text,
+                origin=Origin(source=Source.AGENT_INFERRED, principal=speaker, channel="tool"),
+                meta={**meta, "tool": name, **({"tool_call_id": own} if own else {})},
+            ))  # fmt: skip
+        return drafts
+
+    def _parsed(self, value: When, where: str) -> _Time:
+        try:
+            parsed = parse_at(value, default_tz=self._zone)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(f"{where}at: {error}", field="at") from error
+        return _Time(parsed.iso, parsed.value.timestamp(), parsed.value if parsed.precise else parsed.day, parsed.notes)
+
+    def when(self, value: When) -> str:
+        """Return a time the caller gave (such as `now=`) as ISO 8601."""
+        return self._parsed(value, "").iso
+
+    @staticmethod
+    def _session(scope: Scope, defaults: Defaults, day: str) -> str:
+        if scope.session is not None and defaults.session is not None and scope.session != defaults.session:
+            raise ScopeError(
+                f"this scope is bound to session {scope.session!r} and cannot write to {defaults.session!r}: use a scope without a session",
+                field="session",
+            )
+        return scope.session or defaults.session or day
+
+    def _check(self, text: str, speaker: str, session: str, id: str | None, meta: Mapping[str, Any], where: str) -> None:
+        bad = _UNSTORABLE.search(text)
+        if bad:
+            what = "NUL" if bad.group() == "\x00" else "a lone surrogate"
+            raise InputError(
+                f"{where}the text has {what} at character {bad.start()}, which no store keeps faithfully: replace it, for example with "
+                r"re.sub('[\x00\ud800-\udfff]', '\ufffd', text)", field="text",
+            )
+        if len(text) > self._limits.text_chars:
+            raise LimitError(
+                f"{where}the text has {len(text):,} characters, the limit is {self._limits.text_chars:,}: split it, or raise "
+                "Settings.limits.text_chars", field="text", limit=self._limits.text_chars, actual=len(text),
+            )
+        for name, value in (("speaker", speaker), ("session", session), ("id", id or "-")):
+            check_name(value, name, self._limits.name_chars, where)
+        try:
+            size = len(json.dumps(meta, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{where}meta must be plain JSON values: {error}", field="meta") from error
+        if size > self._limits.meta_chars:
+            raise LimitError(f"{where}meta has {size:,} characters as JSON, the limit is {self._limits.meta_chars:,}", field="meta",
+                             limit=self._limits.meta_chars, actual=size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    iso: str
+    ts: float
+    value_or_day: datetime | date
+    notes: tuple[str, ...]
+
+
+def check_name(value: str, field: str, limit: int, where: str = "") -> None:
+    """Check an owner, session, speaker or id.
+
+    Raises:
+        InputError: It is empty, too long, or has control characters.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}{field} must be a text that is not empty", field=field)
+    if len(value) > limit:
+        raise LimitError(f"{where}{field} has {len(value)} characters, the limit is {limit}", field=field, limit=limit, actual=len(value))
+    if _NO_NAME.search(value):
+        raise InputError(f"{where}{field} has control characters or a lone surrogate", field=field)
+
+
+def _text_of(content: object, where: str) -> str:
+    """Return the text of an OpenAI-style content: a string, or a list of parts of which only the text can be remembered."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
+        texts = []
+        for part in content:
+            if isinstance(part, str):
+                texts.append(part)
+            elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                texts.append(part["text"])
+            elif isinstance(part, Mapping) and "type" in part:
+                texts.append(f"[{part['type']}]")
+            else:
+                raise InputError(f"{where}content parts must be text or objects with a 'type'", field="content")
+        return "\n".join(texts)
+    raise InputError(f"{where}content must be text or a list of parts, not {type(content).__name__}", field="content")
+
+
+def _role_of(role: object, where: str) -> Role:
+    found = _ROLES.get(role.lower()) if isinstance(role, str) else None
+    if found is None:
+        raise InputError(f"{where}unknown role {role!r}: use one of {', '.join(_ROLES)}", field="role")
+    return found
+
+
+def _call_of(call: Mapping[str, Any], where: str) -> tuple[str, str, str]:
+    """Return (tool name, text, call id) of a tool call in OpenAI's form or as a plain name with arguments."""
+    inner = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        raise InputError(f"{where}a tool call needs a 'name' and 'arguments'", field="tool_calls")
+    arguments = inner.get("arguments", inner.get("args", ""))
+    if not isinstance(arguments, str):
+        try:
+            arguments = json.dumps(arguments, ensure_ascii=False, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{where}the arguments of tool call {inner['name']!r} are not plain JSON values: {error}", field="tool_calls"
+            ) from error
+    return inner["name"], f"{inner['name']}({arguments})", str(call.get("id") or "")

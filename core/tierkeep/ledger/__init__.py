@@ -1,0 +1,5 @@
+"""Ledgers: the one place that writes. `SqliteLedger` is the embedded default."""
+
+from tierkeep.ledger.sqlite import SqliteLedger
+
+__all__ = ["SqliteLedger"]

@@ -1,0 +1,82 @@
+"""The hash chain: what an entry covers, and how the whole store is checked against it.
+
+One entry per event and per batch of record changes. `hash = sha256(previous hash, kind, digest)`. Digests are salted, and the
+salt lives in the row it covers: when `forget` removes the row, the digest that stays says nothing about the text. The
+chain proves that nothing was changed, dropped or moved inside the file; it cannot prove who wrote it (that needs a key kept
+elsewhere, guard spec T10).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tierkeep.ledger.rows import dumps
+
+__all__ = ["SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "link", "revision_digest", "salts", "tail"]
+
+SALT_BYTES = 16
+_START = b"\x00" * 32
+
+
+class Tail(NamedTuple):
+    """The newest entry: its number and its hash; number 0 before the first."""
+
+    n: int
+    hash: bytes
+
+
+def salts(count: int) -> list[bytes]:
+    """Return fresh random salts. They are not observable content, so they may differ from run to run."""
+    drawn = os.urandom(SALT_BYTES * count)
+    return [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+
+
+def link(previous: bytes, kind: str, digest: bytes) -> bytes:
+    """Return the hash of an entry."""
+    return hashlib.sha256(previous + kind.encode() + digest).digest()
+
+
+def event_digest(salt: bytes, partition: tuple[str, str, str], session: str, stored: Sequence[Any]) -> bytes:
+    """Return the digest of an event: salt, owner, session, and (seq, position, id, kind, …, meta) as stored."""
+    return hashlib.sha256(salt + dumps([*partition, session, *stored]).encode()).digest()
+
+
+def revision_digest(salt: bytes, stored: Sequence[Any]) -> bytes:
+    """Return the digest of a journal row: salt and (tx, scope, record, op, before, after, why, by) as stored."""
+    return hashlib.sha256(salt + dumps(list(stored)).encode()).digest()
+
+
+def batch_digest(
+    head: Sequence[Any], revisions: Iterable[bytes], events: Iterable[int] = (), purged: Iterable[int] = ()
+) -> bytes:
+    """Return the digest of a batch.
+
+    Args:
+        head: (tx, scope, at, kind, undoes).
+        revisions: Digests of its journal rows, in order.
+        events: Chain numbers of the events that a forget removed, ascending.
+        purged: Numbers of the journal rows that a forget purged, ascending.
+    """
+    content = [*head, [digest.hex() for digest in revisions], list(events), list(purged)]
+    return hashlib.sha256(dumps(content).encode()).digest()
+
+
+def tail(connection: sqlite3.Connection) -> Tail:
+    """Return the newest entry."""
+    row = connection.execute("SELECT n, hash FROM chain ORDER BY n DESC LIMIT 1").fetchone()
+    return Tail(row[0], row[1]) if row else Tail(0, _START)
+
+
+def extend(connection: sqlite3.Connection, at: Tail, kind: str, digests: Iterable[bytes]) -> Tail:
+    """Write entries of one kind after `at`; return the new tail."""
+    number, previous = at
+    rows = []
+    for digest in digests:
+        number, previous = number + 1, link(previous, kind, digest)
+        rows.append((number, kind, digest, previous))
+    connection.executemany("INSERT INTO chain(n, kind, digest, hash) VALUES(?, ?, ?, ?)", rows)
+    return Tail(number, previous)

@@ -1,0 +1,163 @@
+"""Where a store lives on disk: paths, permissions, the header check, and reading its raw bytes without breaking locks.
+
+POSIX drops every lock that a process holds on a file as soon as it closes any descriptor of that file. SQLite's locks are
+such locks, so this process must never open and close a database file that it also has open through SQLite. All raw access
+goes through here: descriptors are kept until the last ledger of that file in this process is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tierkeep.errors import InputError, StoreCorrupt, StoreUnavailable
+from tierkeep.ledger.schema import APPLICATION_ID
+
+__all__ = ["FILE_NAME", "Claim", "claim", "locate"]
+
+FILE_NAME = "tierkeep.db"
+_FILE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+_MAGIC = b"SQLite format 3\x00"
+_HEADER = 100
+_BLOCK = 8 << 20
+_LOCKED_FILES = ("", "-shm")  # SQLite takes locks on these; the log and the rollback journal carry none
+
+
+@dataclass
+class _Inode:
+    """One database file as this process knows it."""
+
+    ledgers: int = 0
+    descriptors: list[int] = field(default_factory=list)
+
+
+_inodes: dict[tuple[int, int], _Inode] = {}
+_guard = threading.Lock()
+
+
+def locate(path: str | Path) -> Path | None:
+    """Return the database file that `path` means, or None for ":memory:".
+
+    An existing folder, and a new path without a database suffix, mean `tierkeep.db` inside that folder.
+
+    Raises:
+        InputError: The path cannot be a path.
+    """
+    if str(path) == ":memory:":
+        return None
+    try:
+        where = Path(path).expanduser().absolute()
+        if where.is_dir():
+            return where / FILE_NAME
+        if where.exists() or where.suffix.lower() in _FILE_SUFFIXES:
+            return where
+    except (OSError, ValueError, RuntimeError):
+        raise InputError("The store's path cannot be used as a path on this machine.", field="path") from None
+    return where / FILE_NAME
+
+
+@dataclass(frozen=True)
+class Claim:
+    """This process's use of one database file, from `claim` to `release`."""
+
+    path: Path
+    key: tuple[int, int]
+
+    def files(self) -> list[Path]:
+        """Return every file of the store that exists now."""
+        beside = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+        return [path for path in beside if path.exists()]
+
+    def blocks(self, path: Path, overlap: int) -> Iterator[bytes]:
+        """Yield the bytes of one of `files`, in blocks that repeat the last `overlap` bytes of the one before."""
+        suffix = path.name.removeprefix(self.path.name)
+        if suffix in _LOCKED_FILES:
+            yield from _read(self._kept_descriptor(path), overlap)
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield from _read(descriptor, overlap)
+        finally:
+            os.close(descriptor)
+
+    def _kept_descriptor(self, path: Path) -> int:
+        with _guard:
+            inode = _inodes[self.key]
+            wanted = _key(path)
+            for known in inode.descriptors:
+                if _key(known) == wanted:
+                    return known
+            opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            inode.descriptors.append(opened)
+            return opened
+
+    def release(self) -> None:
+        """Give the file back; call it after this ledger's connections are closed."""
+        with _guard:
+            inode = _inodes.get(self.key)
+            if inode is None:
+                return
+            inode.ledgers -= 1
+            if inode.ledgers <= 0:
+                del _inodes[self.key]
+                for descriptor in inode.descriptors:
+                    os.close(descriptor)
+
+
+def claim(path: Path) -> Claim:
+    """Make sure that a store may be opened at `path`, creating an empty file if there is none, and claim it.
+
+    Raises:
+        StoreUnavailable: The folder or the file cannot be created or read.
+        StoreCorrupt: There is a file, and it is not a tierkeep store. It has not been touched.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise StoreUnavailable(f"{path} is not a regular file, so it cannot hold a store.", path=str(path))
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with _guard:
+            key = _key(path)
+            if key not in _inodes:
+                _check_header(path)
+            inode = _inodes.setdefault(key, _Inode())
+            inode.ledgers += 1
+    except OSError as error:
+        message = f"The store at {path} cannot be opened: {error.strerror}. Check that the folder exists and is yours."
+        raise StoreUnavailable(message, path=str(path)) from error
+    return Claim(path, key)
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a file that is not ours by its own bytes, before SQLite could write beside it."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if not header:
+        return
+    if not header.startswith(_MAGIC) or len(header) < _HEADER:
+        message = (
+            f"{path} is not a tierkeep store, or its beginning is damaged. It was left as it is. "
+            "Restore it from a backup or an export, or choose another path."
+        )
+        raise StoreCorrupt(message, path=str(path))
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        message = f"{path} is the SQLite database of another application. It was left as it is. Choose another path."
+        raise StoreCorrupt(message, path=str(path))
+
+
+def _key(file: Path | int) -> tuple[int, int]:
+    found = os.stat(file)
+    return (found.st_dev, found.st_ino)
+
+
+def _read(descriptor: int, overlap: int) -> Iterator[bytes]:
+    offset = 0
+    while block := os.pread(descriptor, _BLOCK, offset):
+        yield block
+        if len(block) <= overlap:
+            return
+        offset += len(block) - overlap

@@ -1,0 +1,201 @@
+"""The embedded ledger: one SQLite file with everything of every scope in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tierkeep.errors import NotFoundError, SettingsError
+from tierkeep.ledger import forgetting, portable, schema, scopes
+from tierkeep.ledger.connections import Connections, Durability, translated
+from tierkeep.ledger.files import locate
+from tierkeep.ledger.rows import loads, record_from_json
+from tierkeep.ledger.transactions import SqliteTransaction
+from tierkeep.ledger.verification import verify
+from tierkeep.ledger.views import SqliteView
+from tierkeep.protocols import Clock, Forgotten
+from tierkeep.records import ForgetReport, Record, Revision, Scope, VerifyReport
+
+__all__ = ["SqliteLedger"]
+
+_HISTORY = """SELECT j.tx, b.at, j.op, j.before, j.after, j.why, j.by FROM journal AS j JOIN batches AS b ON b.tx = j.tx
+    WHERE j.scope = ? AND j.record = ? ORDER BY j.row"""
+
+
+class SqliteLedger:
+    """The ledger in one SQLite file (`tierkeep.protocols.Ledger`). Threads and processes may share the file.
+
+    Args:
+        path: A folder (the file is `tierkeep.db` in it), a file, or ":memory:".
+        clock: Dates the batches of record changes.
+        durability: "normal": a finished transaction survives the death of the process. "full": it also survives a power
+            cut, at the price of one fsync per transaction.
+        busy_timeout_s: Seconds to wait for another writer before `StoreUnavailable`.
+
+    Raises:
+        InputError: The path cannot be a path.
+        SettingsError: An unknown durability, or a negative timeout.
+        StoreUnavailable: The file cannot be created or opened.
+        StoreCorrupt: The file is not a tierkeep store (it is left as it is), or is damaged.
+        SchemaTooNew: The file was written by a newer tierkeep.
+    """
+
+    def __init__(
+        self, path: str | Path, *, clock: Clock, durability: Durability = "normal", busy_timeout_s: float = 10.0
+    ) -> None:
+        if durability not in ("normal", "full"):
+            raise SettingsError(f'durability is "normal" or "full", not {durability!r}.')
+        if not 0 <= busy_timeout_s <= 3600:
+            raise SettingsError("busy_timeout_s is between 0 and 3600 seconds.")
+        self._clock = clock
+        self._durability = durability
+        self._connections = Connections(locate(path), durability=durability, busy_timeout_s=busy_timeout_s)
+
+    def __enter__(self) -> SqliteLedger:
+        """Return the ledger; leaving the block closes it."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the ledger."""
+        self.close()
+
+    @property
+    def path(self) -> Path | None:
+        """The database file; None in memory."""
+        return self._connections.claim.path if self._connections.claim else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the file or its folder may not be written, so that reads work and writes raise."""
+        return self._connections.read_only
+
+    def view(self, scope: Scope) -> SqliteView:
+        """Return a read-only window on the scope."""
+        return SqliteView(self._connections.reading, scope)
+
+    @contextmanager
+    def transaction(self, scope: Scope) -> Iterator[SqliteTransaction]:
+        """Begin an atomic change in the scope; waits for other writers.
+
+        Raises:
+            StoreUnavailable: Another writer holds the store for too long, or it cannot be written. Nothing was changed.
+            StorageError: This thread is already inside a transaction of this ledger.
+        """
+        where = self._connections.where
+        with self._connections.writing() as connection:
+            with translated(where):
+                transaction = SqliteTransaction(connection, scope, self._clock, where)
+            try:
+                yield transaction
+                transaction.finish()
+            finally:
+                transaction.end()
+
+    def undo(self, scope: Scope) -> list[str]:
+        """Take the scope's last batch of ops back; return the ids of the records it touched.
+
+        Raises:
+            NotFoundError: There is nothing to undo, or its text was forgotten since.
+            OpRefused: Records outside the batch have come to rest on what it added.
+        """
+        with self.transaction(scope) as transaction, translated(self._connections.where):
+            return transaction.undo()
+
+    def history(self, scope: Scope, record_id: str) -> list[Revision]:
+        """Return the record's revisions, oldest first.
+
+        Raises:
+            NotFoundError: This scope never had that record, or it was forgotten.
+        """
+        with self._connections.reading() as connection:
+            rows = connection.execute(_HISTORY, (scopes.find(connection, scope), record_id)).fetchall() if record_id else []
+        if not rows:
+            raise NotFoundError("This scope has no record with that id.", ids=(record_id,))
+
+        def image(text: str | None) -> Record | None:
+            return record_from_json(scope, loads(text)) if text else None
+
+        return [
+            Revision(tx=tx, at=at, op=op, before=image(before), after=image(after), why=why, by=by)
+            for tx, at, op, before, after, why, by in rows
+        ]
+
+    def forget(self, scope: Scope, event_ids: Sequence[str]) -> Forgotten:
+        """Remove events and everything derived from them, then look for what is left of their rare terms.
+
+        Ids that the scope does not have are passed over. In the tables the removal is one transaction; when the sweep
+        after it cannot end (another process reads, the disk is full) the report says so and `complete` is False.
+        """
+        where = self._connections.where
+        with self._connections.writing() as connection, translated(where):
+            transaction = SqliteTransaction(connection, scope, self._clock, where)
+            removal = forgetting.remove(transaction, connection, event_ids)
+            transaction.end()
+        if removal is None:
+            return Forgotten(ForgetReport(), ())
+        canaries, residue, note = forgetting.sweep_after(self._connections, removal)
+        report = ForgetReport(
+            events=removal.events,
+            records=removal.records,
+            canaries=canaries,
+            residue=tuple(residue),
+            complete=not residue and not note,
+            note=note or ("Terms of the removed text are still found; see residue." if residue else ""),
+        )
+        return Forgotten(report, removal.survivors)
+
+    def sweep(self, canaries: Iterable[str]) -> list[str]:
+        """Return where any of these terms is still found: "table.column" or "file:name"."""
+        return forgetting.sweep(self._connections, canaries)
+
+    def verify(self) -> VerifyReport:
+        """Check the hash chain, every digest, every provenance link and the file itself."""
+        with self._connections.reading() as connection:
+            return verify(connection, self._connections.where)
+
+    def export(self, scope: Scope) -> Iterator[dict[str, Any]]:
+        """Yield the scope as JSON objects: a header, events, records, revisions (`tierkeep.ledger.portable`)."""
+        return portable.export(self._connections, scope)
+
+    def restore(self, scope: Scope, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+        """Write exported rows into the scope in one transaction; return (events, records) that were new.
+
+        Raises:
+            ImportFormatError: A row is not what `export` writes. Nothing is stored.
+        """
+        where = self._connections.where
+        with self._connections.writing() as connection:
+            with translated(where):
+                transaction = SqliteTransaction(connection, scope, self._clock, where)
+                restored = portable.restore(transaction, connection, rows)
+            transaction.end()
+        return restored
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return counts and sizes for the doctor."""
+        with self._connections.reading() as connection:
+            counts = {
+                table: connection.execute(" ".join(("SELECT count(*) FROM", table))).fetchone()[0]
+                for table in ("scopes", "sessions", "events", "records", "batches", "chain")
+            }
+            pages, size, free, mode = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "page_size", "freelist_count", "journal_mode")
+            )
+        return {
+            **counts,
+            "bytes": pages * size,
+            "free_bytes": free * size,
+            "journal_mode": mode,
+            "durability": self._durability,
+            "read_only": self.read_only,
+            "schema_version": schema.SCHEMA_VERSION,
+            "path": self._connections.where or ":memory:",
+        }
+
+    def close(self) -> None:
+        """Release the files. A second call does nothing."""
+        self._connections.close()

@@ -1,0 +1,202 @@
+"""Checking the whole store against its hash chain, its own provenance, and SQLite's own checks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from tierkeep.errors import StorageError, TierkeepError
+from tierkeep.ledger import chain
+from tierkeep.ledger.connections import translated
+from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_from_row, record_to_json
+from tierkeep.records import Scope, VerifyReport
+
+__all__ = ["verify"]
+
+_MAX_PROBLEMS = 100
+
+_EVENTS = """SELECT e.entry, e.salt, o.tenant, o.user, o.agent, s.name, e.seq, e.position, e.id, e.kind, e.role, e.speaker,
+    e.text, e.at, e.ts, e.origin, e.authority, e.meta, e.scope = s.scope
+    FROM events AS e JOIN sessions AS s ON s.id = e.session JOIN scopes AS o ON o.id = e.scope ORDER BY e.seq"""
+
+
+class _Audit:
+    """What a verification has found so far."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str | None) -> None:
+        self.connection = connection
+        self.where = where
+        self.problems: list[str] = []
+        self.entries: dict[int, tuple[str, bytes]] = {}
+        self.forgotten: dict[str, dict[int, int]] = {"event": {}, "revision": {}}
+        self.events = 0
+        self.records = 0
+
+    def problem(self, text: str) -> None:
+        """Note what is wrong. Lines name numbers and ids of rows, never what they say."""
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(text)
+
+    def run(self, check: Callable[[_Audit], None]) -> None:
+        """Run one check; a store too damaged for it is a problem, not an error."""
+        try:
+            with translated(self.where):
+                check(self)
+        except (TierkeepError, KeyError, TypeError, ValueError, IndexError) as error:
+            said = str(error) if isinstance(error, StorageError) else type(error).__name__
+            self.problem(f"{check.__name__.strip('_')}: cannot be checked: {said}")
+
+
+def verify(connection: sqlite3.Connection, where: str | None) -> VerifyReport:
+    """Check the file, the chain, every digest and every provenance link; never raises for what it finds."""
+    audit = _Audit(connection, where)
+    begun = not connection.in_transaction
+    try:
+        if begun:
+            audit.run(_begin)
+        for check in (_file, _chain, _forgotten, _events, _lexicon, _journal, _records, _provenance):
+            audit.run(check)
+    finally:
+        if begun and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return VerifyReport(
+        ok=not audit.problems,
+        entries=len(audit.entries),
+        events=audit.events,
+        records=audit.records,
+        problems=tuple(audit.problems),
+    )
+
+
+def _begin(audit: _Audit) -> None:
+    """One snapshot for all checks."""
+    audit.connection.execute("BEGIN")
+
+
+def _file(audit: _Audit) -> None:
+    for (line,) in audit.connection.execute("PRAGMA integrity_check(20)"):
+        if line != "ok":
+            audit.problem(f"file: {line}")
+    for table, row, parent, _ in audit.connection.execute("PRAGMA foreign_key_check"):
+        audit.problem(f"file: row {row} of {table} names a row of {parent} that is not there")
+
+
+def _chain(audit: _Audit) -> None:
+    previous, expected = chain.Tail(0, b"\x00" * 32).hash, 1
+    for n, kind, digest, hash_ in audit.connection.execute("SELECT n, kind, digest, hash FROM chain ORDER BY n"):
+        if n != expected:
+            audit.problem(f"chain: entries {expected} to {n - 1} are missing")
+        elif chain.link(previous, kind, digest) != hash_:
+            audit.problem(f"chain: entry {n} does not follow from the one before it")
+        audit.entries[n] = (kind, digest)
+        previous, expected = hash_, n + 1
+    row = audit.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chain'").fetchone()
+    if row and row[0] >= expected:
+        audit.problem(f"chain: entries {expected} to {row[0]} are missing at the end")
+
+
+def _forgotten(audit: _Audit) -> None:
+    for what, number, entry in audit.connection.execute("SELECT what, number, entry FROM forgotten"):
+        audit.forgotten[what][number] = entry
+
+
+def _events(audit: _Audit) -> None:
+    here: set[int] = set()
+    for entry, salt, *rest in audit.connection.execute(_EVENTS):
+        tenant, user, agent, session, *stored, owned = rest
+        audit.events += 1
+        here.add(entry)
+        digest = chain.event_digest(salt, (tenant, user, agent), session, stored)
+        if audit.entries.get(entry) != ("event", digest):
+            audit.problem(f"events: row {stored[0]} is not what chain entry {entry} says")
+        if not owned:
+            audit.problem(f"events: row {stored[0]} is in a session of another scope")
+    (count,) = audit.connection.execute("SELECT count(*) FROM events").fetchone()
+    if count != audit.events:
+        audit.problem(f"events: {count - audit.events} rows have lost their scope or session")
+    known = audit.forgotten["event"]
+    for n, (kind, _) in audit.entries.items():
+        if kind == "event" and n not in here and n not in known:
+            audit.problem(f"events: the event of chain entry {n} is lost (it was not forgotten)")
+    for n in sorted(here & set(known)):
+        audit.problem(f"events: the event of chain entry {n} is back after it was forgotten")
+
+
+def _lexicon(audit: _Audit) -> None:
+    missing = """SELECT count(*) FROM events AS e LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq
+        WHERE l.seq IS NULL OR l.session <> e.session OR l.speaker <> e.speaker OR l.ts <> e.ts
+        OR l.length <> length(e.text) OR length(l.terms) % 4 <> 0"""
+    orphans = """SELECT count(*) FROM lexicon AS l LEFT JOIN events AS e ON e.seq = l.seq AND e.scope = l.scope
+        WHERE e.seq IS NULL"""
+    for question, trouble in ((missing, "events have no index row, or another's"), (orphans, "index rows have no event")):
+        (count,) = audit.connection.execute(question).fetchone()
+        if count:
+            audit.problem(f"lexicon: {count} {trouble}")
+
+
+def _journal(audit: _Audit) -> None:
+    digests: dict[int, list[bytes]] = defaultdict(list)
+    statement = "SELECT row, tx, scope, record, op, before, after, why, by, place, salt, digest FROM journal ORDER BY row"
+    purged_rows: set[int] = set()
+    for row, *stored, salt, digest in audit.connection.execute(statement):
+        digests[stored[0]].append(digest)
+        if salt is None:
+            purged_rows.add(row)
+        elif chain.revision_digest(salt, stored) != digest:
+            audit.problem(f"journal: row {row} was changed")
+    if purged_rows != set(audit.forgotten["revision"]):
+        audit.problem("journal: the purged rows are not those that a forget names")
+    removed: dict[str, dict[int, list[int]]] = {"event": defaultdict(list), "revision": defaultdict(list)}
+    for what, numbers in audit.forgotten.items():
+        for number, entry in sorted(numbers.items()):
+            removed[what][entry].append(number)
+    seen: set[int] = set()
+    for tx, *head, entry in audit.connection.execute("SELECT tx, scope, at, kind, undoes, entry FROM batches"):
+        revisions = digests.pop(tx, [])
+        digest = chain.batch_digest((tx, *head), revisions, removed["event"][entry], removed["revision"][entry])
+        seen.add(entry)
+        if audit.entries.get(entry) != (head[2], digest):
+            audit.problem(f"journal: batch {tx} is not what chain entry {entry} says")
+    for n, (kind, _) in audit.entries.items():
+        if kind != "event" and n not in seen:
+            audit.problem(f"journal: the batch of chain entry {n} is lost")
+    if digests:
+        audit.problem(f"journal: {len(digests)} batches have rows and no head")
+
+
+def _records(audit: _Audit) -> None:
+    last: dict[tuple[int, str], str | None] = {}
+    for scope, record, after in audit.connection.execute("SELECT scope, record, after FROM journal ORDER BY row"):
+        if record:
+            last[(scope, record)] = after
+    owner = Scope(user="-")  # images do not name the owner
+    statement = " ".join(("SELECT scope, seq,", RECORD_COLUMNS, "FROM records ORDER BY seq"))
+    for scope, seq, *row in audit.connection.execute(statement):
+        audit.records += 1
+        image: Any = last.pop((scope, row[0]), None)
+        try:
+            now = dumps(record_to_json(record_from_row(owner, tuple(row))))
+        except StorageError:
+            now = None
+        if image is None or now != image:
+            audit.problem(f"records: row {seq} is not what the journal says")
+    if lost := sum(after is not None for after in last.values()):
+        audit.problem(f"records: {lost} records of the journal are lost")
+
+
+def _provenance(audit: _Audit) -> None:
+    stated: set[tuple[int, str, str]] = set()
+    known = set(audit.connection.execute("SELECT scope, id FROM events"))
+    records = audit.connection.execute("SELECT scope, id, sources, seq FROM records").fetchall()
+    known |= {(scope, id_) for scope, id_, _, _ in records}
+    for scope, id_, sources, seq in records:
+        names = loads(sources)
+        stated |= {(scope, source, id_) for source in names}
+        if missing := sum((scope, source) not in known for source in names):
+            audit.problem(f"provenance: record {seq} names {missing} sources that are not there")
+        if not names:
+            audit.problem(f"provenance: record {seq} has no source")
+    if stated != set(audit.connection.execute("SELECT scope, source, record FROM provenance")):
+        audit.problem("provenance: the index of sources is not what the records say")

@@ -1,0 +1,151 @@
+"""Reading one scope. Every statement here carries the scope's number; there is no way to ask for another's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from tierkeep.ledger import scopes
+from tierkeep.ledger.rows import EVENT_COLUMNS, RECORD_COLUMNS, dumps, event_from_row, record_from_row
+from tierkeep.records import Event, Record, Scope, TermRow
+
+__all__ = ["SqliteView"]
+
+_PAGE = 512  # events per read: a page is one short read, so that neither a fork nor a checkpoint waits for a slow consumer
+_TERM_PAGE = 4096
+
+_EVENTS = " ".join(("SELECT", EVENT_COLUMNS, "FROM events AS e JOIN sessions AS s ON s.id = e.session WHERE e.scope = ?"))
+_EVENTS_BY_ID = " ".join((_EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
+_EVENTS_BY_SEQ = " ".join((_EVENTS, "AND e.seq IN (SELECT value FROM json_each(?))"))
+_EVENTS_AFTER = " ".join((_EVENTS, "AND e.seq > ? ORDER BY e.seq LIMIT ?"))
+_SEQS_OF_SESSION = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id = e.session
+    WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
+_SESSIONS = """SELECT s.name, count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session
+    WHERE l.scope = ? GROUP BY l.session ORDER BY min(l.seq)"""
+_TERMS = """SELECT l.seq, s.name, l.speaker, l.ts, l.terms, l.asks, l.length, l.own
+    FROM lexicon AS l JOIN sessions AS s ON s.id = l.session WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
+_RECORDS = " ".join(("SELECT", RECORD_COLUMNS, "FROM records WHERE scope = ?"))
+_RECORDS_BY_ID = " ".join((_RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
+
+
+class SqliteView:
+    """Read-only window on one scope (`tierkeep.protocols.View`).
+
+    Args:
+        lend: Gives a connection for one short read.
+        scope: Whose memory.
+    """
+
+    def __init__(self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]], scope: Scope) -> None:
+        self._lend = lend
+        self.scope = scope
+
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever something already read may have gone."""
+        with self._lend() as connection:
+            return scopes.generation(connection, self.scope)
+
+    @property
+    def last_seq(self) -> int:
+        """The newest event's place in the ledger, 0 when there is none."""
+        with self._lend() as connection:
+            number = scopes.find(connection, self.scope)
+            row = connection.execute("SELECT max(seq) FROM events WHERE scope = ?", (number,)).fetchone()
+            return int(row[0] or 0)
+
+    def events(self, ids: Sequence[str]) -> list[Event]:
+        """Return the events with these ids, in that order; unknown ids are left out."""
+        found = {event.id: event for event in self._events(_EVENTS_BY_ID, dumps(list(ids)))} if ids else {}
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def events_at(self, seqs: Sequence[int]) -> list[Event]:
+        """Return the events at these places, in that order; unknown places are left out."""
+        places = [int(seq) for seq in seqs]
+        found = {event.seq: event for event in self._events(_EVENTS_BY_SEQ, dumps(places))} if places else {}
+        return [found[seq] for seq in places if seq in found]
+
+    def scan(self, *, after_seq: int = 0, session: str | None = None, limit: int | None = None) -> Iterator[Event]:
+        """Yield events in ledger order. Events appended while it runs may or may not be among them."""
+        pages = self._pages(after_seq) if session is None else self._session_pages(after_seq, session)
+        left = -1 if limit is None else max(limit, 0)
+        for page in pages:
+            for event in page:
+                if left == 0:
+                    return
+                left -= 1
+                yield event
+
+    def _pages(self, after_seq: int) -> Iterator[list[Event]]:
+        while page := self._events(_EVENTS_AFTER, after_seq, _PAGE):
+            yield page
+            if len(page) < _PAGE:
+                return
+            after_seq = page[-1].seq
+
+    def _session_pages(self, after_seq: int, session: str) -> Iterator[list[Event]]:
+        with self._lend() as connection:
+            number = scopes.find(connection, self.scope)
+            rows = connection.execute(_SEQS_OF_SESSION, (number, session, after_seq)).fetchall()
+        seqs = [row[0] for row in rows]
+        for at in range(0, len(seqs), _PAGE):
+            yield self.events_at(seqs[at : at + _PAGE])
+
+    def _events(self, statement: str, *values: Any) -> list[Event]:
+        with self._lend() as connection:
+            rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
+        return [event_from_row(self.scope, row) for row in rows]
+
+    def sessions(self) -> list[tuple[str, int]]:
+        """Return (session, number of events), in order of first event."""
+        with self._lend() as connection:
+            return connection.execute(_SESSIONS, (scopes.find(connection, self.scope),)).fetchall()
+
+    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
+        """Yield what a lexical index needs of each event, in ledger order."""
+        while True:
+            with self._lend() as connection:
+                number = scopes.find(connection, self.scope)
+                page = connection.execute(_TERMS, (number, after_seq, _TERM_PAGE)).fetchall()
+            for seq, session, speaker, ts, terms, asks, length, own in page:
+                yield TermRow(seq, session, speaker, ts, np.frombuffer(terms, dtype="<u4"), asks == 1, length, own == 1)
+            if len(page) < _TERM_PAGE:
+                return
+            after_seq = page[-1][0]
+
+    def records(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        status: str | None = "active",
+        source: str | None = None,
+    ) -> list[Record]:
+        """Return records in order of creation, filtered; `status=None` returns every status; `source` is a source id."""
+        parts = [_RECORDS]
+        values: list[str] = []
+        for condition, value in (
+            ("AND kind = ?", kind),
+            ("AND key = ?", key),
+            ("AND status = ?", status),
+            ("AND id IN (SELECT record FROM provenance WHERE scope = records.scope AND source = ?)", source),
+        ):
+            if value is not None:
+                parts.append(condition)
+                values.append(value)
+        parts.append("ORDER BY seq")
+        return self._records(" ".join(parts), *values)
+
+    def get(self, ids: Sequence[str]) -> list[Record]:
+        """Return the records with these ids, in that order, whatever their status; unknown ids are left out."""
+        found = {record.id: record for record in self._records(_RECORDS_BY_ID, dumps(list(ids)))} if ids else {}
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def _records(self, statement: str, *values: Any) -> list[Record]:
+        with self._lend() as connection:
+            rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
+        return [record_from_row(self.scope, row) for row in rows]

@@ -1,0 +1,1 @@
+"""Models behind the `ChatModel` and `Embedder` protocols; here, the offline ones that need nothing."""

@@ -1,0 +1,29 @@
+"""Making plans: the numbers that a tier's plan starts from. Routers and policies both make them here."""
+
+from __future__ import annotations
+
+from tierkeep.records import Intent, Plan, Query
+from tierkeep.settings import Budgets
+
+#: Hits a tier may hand to the packer. Wide on purpose: the budget decides where evidence ends, not a rank.
+_K = {"profile": 20, "targeted": 400, "deep": 600}
+
+
+def plan_for(tier: str, intent: Intent, query: Query, budgets: Budgets, *, attempt: int = 0, reason: str = "") -> Plan:
+    """Return a plan for a tier with its number of hits and its budget.
+
+    Args:
+        tier: profile, targeted or deep.
+        intent: What kind of question it is.
+        query: The question; its own budget, when it has one, is the ceiling.
+        budgets: Evidence tokens by tier.
+        attempt: 0 for the router's plan; later attempts may take `budgets.retry_factor` more.
+        reason: Why this plan, for the trace.
+    """
+    own = {"profile": budgets.profile, "targeted": budgets.targeted, "deep": budgets.deep}[tier]
+    if attempt:
+        own = int(own * budgets.retry_factor)
+    return Plan(
+        tier=tier, intent=intent, search_text=query.text, k=_K[tier], attempt=attempt, reason=reason,
+        budget=own if query.budget is None else query.budget, source="policy" if attempt else "rules",
+    )

@@ -1,0 +1,442 @@
+"""The seams: what a part must do to fill a slot of the pipelines.
+
+Every protocol has one verb or few. A part is an ordinary object given to `Memory.open` or to a preset; there is no registry.
+Stages are pure: they read a `View` and return values or `Op`s; only a `Ledger` writes (design, section 4).
+What is deliberately left out: configuration (constructor arguments), async twins (derived at the front door), life-cycle
+hooks (only a ledger is closed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.records import (
+    Draft,
+    Event,
+    EventDraft,
+    Evidence,
+    ForgetReport,
+    Hit,
+    Op,
+    Plan,
+    Query,
+    Record,
+    Revision,
+    Scope,
+    Step,
+    TermRow,
+    Usage,
+    Verdict,
+    VerifyReport,
+)
+
+# ------------------------------------------------------------------------------------------------------ ports
+
+
+class Clock(Protocol):
+    """Where time comes from. Nothing else in tierkeep asks the machine for the time."""
+
+    def now(self) -> datetime:
+        """Return the present moment, with its offset."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow, for deadlines and durations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment after which a read returns the best it has.
+
+    Attributes:
+        clock: Where time comes from.
+        at: Value of `clock.monotonic()` at which time is up; None for never.
+    """
+
+    clock: Clock
+    at: float | None = None
+
+    @classmethod
+    def after(cls, seconds: float | None, clock: Clock) -> Deadline:
+        """Return a deadline that many seconds from now; None never expires."""
+        return cls(clock, None if seconds is None else clock.monotonic() + seconds)
+
+    def expired(self) -> bool:
+        """Return whether time is up."""
+        return self.at is not None and self.clock.monotonic() >= self.at
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts tokens of a text. `name` says how, so that a figure can be compared."""
+
+    name: str
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens of `text`. Never raises; never below the parts' sum by more than it merges."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors.
+
+    Attributes:
+        identity: Model, revision, dimension and normalisation in one string. Vectors of different identities never mix.
+        dimension: Length of a vector.
+    """
+
+    identity: str
+    dimension: int
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, shape (len(texts), dimension), finite, in input order; the same text gives the same row.
+
+        Raises:
+            ModelError: The model is down or replied with something that is not vectors.
+        """
+        ...
+
+
+class ChatRequest(NamedTuple):
+    """What a model skill asks for.
+
+    Attributes:
+        skill: classify, extract, consolidate, select, scan, answer or judge; for accounting.
+        system: The stable prefix: duties and format. Never holds remembered text.
+        user: The volatile tail: evidence as fenced data, then the question.
+        schema: JSON schema of the reply, or None for free text.
+        max_tokens: Ceiling on the reply.
+        temperature: 0 unless the algorithm says otherwise.
+        timeout_s: Seconds after which the model must give up; None leaves it to the model.
+    """
+
+    skill: str
+    system: str
+    user: str
+    schema: Mapping[str, Any] | None = None
+    max_tokens: int = 512
+    temperature: float = 0.0
+    timeout_s: float | None = None
+
+
+class ChatReply(NamedTuple):
+    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost."""
+
+    text: str
+    data: Mapping[str, Any] | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A language model. `name` goes into the trace."""
+
+    name: str
+
+    def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the reply. With a schema, `data` fits it.
+
+        Raises:
+            ModelReplyError: The reply does not fit the schema.
+            ModelError: The model is down, refused, or took too long.
+        """
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- the ledger
+
+
+class View(Protocol):
+    """Read-only window on one scope. Everything it returns belongs to `scope`; there is no way to ask for more.
+
+    A view whose scope has a session still reads the whole partition where a method does not say otherwise: narrowing to the
+    session is the reader's filter, because context and statistics come from the whole partition.
+    """
+
+    scope: Scope
+
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever something already read may have gone (forget, import)."""
+        ...
+
+    @property
+    def last_seq(self) -> int:
+        """The newest event's place in the ledger, 0 when there is none."""
+        ...
+
+    def events(self, ids: Sequence[str]) -> list[Event]:
+        """Return the events with these ids, in that order; unknown ids are left out."""
+        ...
+
+    def events_at(self, seqs: Sequence[int]) -> list[Event]:
+        """Return the events at these places, in that order; unknown places are left out."""
+        ...
+
+    def scan(self, *, after_seq: int = 0, session: str | None = None, limit: int | None = None) -> Iterator[Event]:
+        """Yield events in ledger order."""
+        ...
+
+    def sessions(self) -> list[tuple[str, int]]:
+        """Return (session, number of events), in order of first event."""
+        ...
+
+    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
+        """Yield what a lexical index needs of each event, in ledger order."""
+        ...
+
+    def records(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        status: str | None = "active",
+        source: str | None = None,
+    ) -> list[Record]:
+        """Return records in order of creation, filtered; `status=None` returns every status; `source` is a source id."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Record]:
+        """Return the records with these ids, in that order, whatever their status; unknown ids are left out."""
+        ...
+
+
+class Appended(NamedTuple):
+    """Result of appending one draft: the stored event, and whether it was there before."""
+
+    event: Event
+    duplicate: bool
+
+
+class Transaction(Protocol):
+    """One atomic change. Leaving its block commits; an exception inside leaves the store as it was.
+
+    Attributes:
+        view: A view that sees what this transaction has written.
+    """
+
+    view: View
+
+    def append(self, drafts: Sequence[EventDraft]) -> list[Appended]:
+        """Append events in order, giving each its id, place and position. A known id is not stored twice."""
+        ...
+
+    def apply(self, ops: Sequence[Op]) -> list[str]:
+        """Apply ops in order with before-images for undo; return the ids of records that were added or changed.
+
+        Raises:
+            OpRefused: A record without sources, with a dangling source or with more authority than its sources; a missing
+                target; a supersede or retract of a record that is not active; a field that may not be patched.
+        """
+        ...
+
+    def cursor(self, name: str) -> int:
+        """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
+        ...
+
+    def advance(self, name: str, seq: int) -> None:
+        """Remember that deriver `name` has read up to `seq`."""
+        ...
+
+
+class Forgotten(NamedTuple):
+    """What a ledger's `forget` did: the report, and the survivors that must be derived again from what is left."""
+
+    report: ForgetReport
+    rederive: tuple[Record, ...]
+
+
+class Ledger(Protocol):
+    """The one place that writes. One conformance suite (`tierkeep.testing`) proves every implementation.
+
+    Durability: when `transaction` is left without an exception, its changes survive the death of the process.
+    """
+
+    def view(self, scope: Scope) -> View:
+        """Return a read-only window on the scope."""
+        ...
+
+    def transaction(self, scope: Scope) -> AbstractContextManager[Transaction]:
+        """Begin an atomic change in the scope; waits for other writers."""
+        ...
+
+    def undo(self, scope: Scope) -> list[str]:
+        """Take the scope's last batch of ops back from its before-images; return the ids of the records it touched.
+
+        Events are immutable and are not undone. A batch whose text was forgotten since cannot be undone.
+
+        Raises:
+            NotFoundError: There is nothing to undo.
+        """
+        ...
+
+    def history(self, scope: Scope, record_id: str) -> list[Revision]:
+        """Return the record's revisions, oldest first.
+
+        Raises:
+            NotFoundError: This scope never had that record.
+        """
+        ...
+
+    def forget(self, scope: Scope, event_ids: Sequence[str]) -> Forgotten:
+        """Remove events and everything derived from them, then look for what is left of their rare terms.
+
+        Closure over provenance (strategies spec, 3.4): a record whose sources are all gone dies; one that loses some is
+        blanked, quarantined and returned for re-derivation. Links, journal images and cached rows of the dead go too.
+        """
+        ...
+
+    def sweep(self, canaries: Iterable[str]) -> list[str]:
+        """Return where any of these terms is still found, over every table and file of the store (strategies spec, 6.14)."""
+        ...
+
+    def verify(self) -> VerifyReport:
+        """Check the hash chain, every digest, every provenance link and the file itself."""
+        ...
+
+    def export(self, scope: Scope) -> Iterator[dict[str, Any]]:
+        """Yield the scope as JSON objects: a header, events, records, revisions. Importing them elsewhere loses nothing."""
+        ...
+
+    def restore(self, scope: Scope, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+        """Write exported rows into the scope in one transaction; return (events, records) that were new.
+
+        Raises:
+            ImportFormatError: A row is not what `export` writes. Nothing is stored.
+        """
+        ...
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return counts and sizes for the doctor: events, records, scopes, bytes, schema version, journal mode."""
+        ...
+
+    def close(self) -> None:
+        """Release the files. A second call does nothing."""
+        ...
+
+
+# ----------------------------------------------------------------------------------------------- write-side stages
+
+
+class Span(NamedTuple):
+    """A run of events that belong together, and why the segmenter cut there."""
+
+    events: tuple[Event, ...]
+    reason: str = ""
+
+
+class Segmenter(Protocol):
+    """Cuts new events into units for the extractor."""
+
+    def segment(self, events: Sequence[Event], view: View) -> list[Span]:
+        """Return spans that cover `events` in order, each event in exactly one."""
+        ...
+
+
+class Extractor(Protocol):
+    """Turns a span into draft records."""
+
+    def extract(self, span: Span, view: View) -> list[Record]:
+        """Return drafts; each names its sources, and has no more authority than the least of them."""
+        ...
+
+
+class Reconciler(Protocol):
+    """Decides what draft records mean for the records that exist (Memory-R1's and D-Mem's ADD, UPDATE, DELETE, NOOP)."""
+
+    def reconcile(self, drafts: Sequence[Record], view: View) -> list[Op]:
+        """Return ops in the order in which they are to be applied."""
+        ...
+
+
+class Guard(Protocol):
+    """Decides what may be stored, and what stored things may reach a prompt."""
+
+    def admit(self, draft: EventDraft) -> EventDraft:
+        """Return the draft as it may be stored: authority bound to its origin, never raised.
+
+        Raises:
+            WriteRejected: It must not be stored at all.
+        """
+        ...
+
+    def release(self, hits: Sequence[Hit], query: Query) -> list[Hit]:
+        """Return the hits that may be shown for this query, in the same order."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------ read-side stages
+
+
+class Router(Protocol):
+    """Classifies a question and makes the first plan (MemFlow's router agent)."""
+
+    def route(self, query: Query, view: View) -> Plan:
+        """Return the first plan. Never fails: when unsure, targeted retrieval."""
+        ...
+
+
+class Gathered(NamedTuple):
+    """What a tier found: hits, best first, and how peaked their scores are (0 to 1, tiers spec 5.3.7)."""
+
+    hits: list[Hit]
+    confidence: float = 0.0
+    partial: bool = False
+
+
+class Tier(Protocol):
+    """One way to gather evidence.
+
+    Attributes:
+        name: What plans and traces call it.
+        weight: Heavier tiers cost more; escalation never goes to a lighter one.
+    """
+
+    name: str
+    weight: int
+
+    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+        """Return hits, best first. An empty list is an answer: there is nothing."""
+        ...
+
+
+class Composer(Protocol):
+    """Transforms hits for the intent and packs them into the budget."""
+
+    def compose(self, query: Query, plan: Plan, gathered: Gathered, view: View) -> Evidence:
+        """Return evidence whose rendered text never has more tokens than `plan.budget`."""
+        ...
+
+
+class Answerer(Protocol):
+    """Answers from the evidence and from nothing else."""
+
+    def answer(self, query: Query, plan: Plan, evidence: Evidence, carry: str = "") -> tuple[Draft, Usage]:
+        """Return a draft. `carry` is the previous attempt's answer, for policies that build on it."""
+        ...
+
+
+class Validator(Protocol):
+    """Checks a draft against its evidence."""
+
+    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft) -> tuple[Verdict, Usage]:
+        """Return the verdict."""
+        ...
+
+
+class Policy(Protocol):
+    """Decides whether and how to try again. Returning None ends the loop; a (tier, search text) pair is never repeated."""
+
+    def next(self, query: Query, steps: Sequence[Step]) -> Plan | None:
+        """Return the next plan, or None when the best step so far is the answer."""
+        ...

@@ -1,0 +1,645 @@
+"""The frozen values that travel between stages (design: "Words").
+
+Nothing here reads a clock, opens a file or imports another tierkeep module except `errors`. Every model refuses
+unknown keys, so that a misspelt field is an error and never a silent loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Base of every record: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --------------------------------------------------------------------------------------------- who, and how far
+
+
+class Scope(Frozen):
+    """Whose memory it is: the isolation key of every read and write.
+
+    `tenant`, `user` and `agent` together name one partition, matched exactly: a memory written for
+    `Scope(user="ana")` is not seen by `Scope(user="ana", agent="coder")`, nor the other way round. `session` narrows reads
+    to one conversation and names the conversation of a write; it is not part of the partition.
+
+    Attributes:
+        tenant: Organisation or installation; "" when there is only one.
+        user: The person the memory is about.
+        agent: The agent that owns the memory, when agents must not share.
+        session: One conversation, or None for all of them.
+    """
+
+    tenant: str = ""
+    user: str = ""
+    agent: str = ""
+    session: str | None = None
+
+    @property
+    def partition(self) -> tuple[str, str, str]:
+        """The exact isolation key: (tenant, user, agent)."""
+        return (self.tenant, self.user, self.agent)
+
+    def __str__(self) -> str:
+        named = [f"{k}={v}" for k, v in (("tenant", self.tenant), ("user", self.user), ("agent", self.agent)) if v]
+        return ", ".join(named + ([f"session={self.session}"] if self.session is not None else []))
+
+
+class Source(StrEnum):
+    """The class of a memory's origin (guard spec, section 5.1)."""
+
+    SYSTEM_POLICY = "system_policy"
+    OPERATOR = "operator"
+    USER_DIRECT = "user_direct"
+    USER_CONFIRMED = "user_confirmed"
+    AGENT_INFERRED = "agent_inferred"
+    TOOL_TRUSTED = "tool_trusted"
+    TOOL_UNTRUSTED = "tool_untrusted"
+    WEB = "web"
+    DOCUMENT = "document"
+    PEER_AGENT = "peer_agent"
+    IMPORTED = "imported"
+    UNKNOWN = "unknown"
+
+
+class Authority(IntEnum):
+    """What a memory may cause (guard spec, sections 5.1 and 6). Derived memories get the minimum of their sources."""
+
+    QUARANTINED = 0  #: kept for inspection, never recalled
+    DATA = 1  #: may be quoted as evidence
+    ADVISE = 2  #: may shape an answer: profile, preferences
+    ACT = 3  #: may stand behind an action with side effects
+
+
+class Origin(Frozen):
+    """Who said it and how it came in. Bound at write; nothing later raises it.
+
+    Attributes:
+        source: The class of the origin; decides the authority ceiling.
+        principal: Who within that class: a user id, a tool's name, a peer's name.
+        channel: How it came in: "api", "import", "tool", "compaction".
+        uri: Where it was read, for web pages and documents.
+        trust_domain: Origins that can be compromised together share one; corroboration counts domains, not voices.
+    """
+
+    source: Source
+    principal: str = ""
+    channel: str = "api"
+    uri: str = ""
+    trust_domain: str = ""
+
+    @classmethod
+    def user(cls, principal: str = "") -> Origin:
+        """The user said it, in this application's own conversation."""
+        return cls(source=Source.USER_DIRECT, principal=principal)
+
+    @classmethod
+    def agent(cls, principal: str = "") -> Origin:
+        """The agent (assistant) said or inferred it."""
+        return cls(source=Source.AGENT_INFERRED, principal=principal)
+
+    @classmethod
+    def tool(cls, name: str = "", *, trusted: bool = False) -> Origin:
+        """A tool returned it; untrusted unless the application vouches for that tool."""
+        source = Source.TOOL_TRUSTED if trusted else Source.TOOL_UNTRUSTED
+        return cls(source=source, principal=name, channel="tool", trust_domain=f"tool:{name}" if name else "")
+
+    @classmethod
+    def web(cls, uri: str = "") -> Origin:
+        """It was read on a web page."""
+        return cls(source=Source.WEB, uri=uri, channel="tool")
+
+    @classmethod
+    def document(cls, uri: str = "") -> Origin:
+        """It was read in a document."""
+        return cls(source=Source.DOCUMENT, uri=uri)
+
+    @classmethod
+    def imported(cls, uri: str = "") -> Origin:
+        """It came from a file whose author tierkeep cannot know."""
+        return cls(source=Source.IMPORTED, uri=uri, channel="import")
+
+    @classmethod
+    def operator(cls, principal: str = "") -> Origin:
+        """The people who run the application said it."""
+        return cls(source=Source.OPERATOR, principal=principal)
+
+
+# ------------------------------------------------------------------------------------------------ what comes in
+
+Role = Literal["user", "assistant", "system", "tool"]
+
+
+class Message(Frozen):
+    """One thing to remember, as the application has it.
+
+    Attributes:
+        text: What was said. May be empty only when there are `tool_calls`.
+        role: Who plays which part in the conversation; decides the default origin.
+        speaker: Display name; "" shows the role.
+        at: When it was said: aware datetime, or a date when only the day is known. None means now.
+        id: The application's own id of the message; a second message with the same id is not stored twice.
+        origin: Who it comes from; None derives it from `role` (user → user, assistant → agent, tool → untrusted tool,
+            system → unknown, because a prompt is not a memory anybody vouches for).
+        tool_calls: Calls the assistant made: `{"name": str, "arguments": str | dict}` each.
+        meta: The application's own JSON values, kept and exported as they are.
+    """
+
+    text: str = ""
+    role: Role = "user"
+    speaker: str = ""
+    at: datetime | date | None = None
+    id: str | None = None
+    origin: Origin | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    meta: Mapping[str, Any] = Field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+
+EventKind = Literal["message", "tool_call", "tool_result"]
+
+
+class EventDraft(Frozen):
+    """An event before the ledger has given it a place. `at` is ISO 8601: a day, or a time with its offset."""
+
+    id: str | None = None
+    session: str
+    kind: EventKind = "message"
+    role: Role
+    speaker: str
+    text: str
+    at: str
+    ts: float
+    origin: Origin
+    authority: Authority
+    meta: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Event(Frozen):
+    """An immutable thing that happened: a message, a tool call, a tool result.
+
+    Attributes:
+        id: Stable id, unique in its scope.
+        seq: Place in the ledger; grows with every append, over all scopes.
+        scope: Owner; its `session` is the event's conversation.
+        position: 0-based place within its session.
+        kind: message, tool_call or tool_result.
+        role: user, assistant, system or tool.
+        speaker: Display name.
+        text: What was said, as it was said.
+        at: ISO 8601, as precise as it is known: `2026-05-02` or `2026-05-02T10:00:00+01:00`.
+        ts: The same moment in seconds since 1970 (midnight UTC for a bare day), for sorting.
+        origin: Who it comes from.
+        authority: What it may cause: the ceiling of its origin, or less.
+        meta: The application's own values.
+    """
+
+    id: str
+    seq: int
+    scope: Scope
+    position: int
+    kind: EventKind
+    role: Role
+    speaker: str
+    text: str
+    at: str
+    ts: float
+    origin: Origin
+    authority: Authority
+    meta: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def session(self) -> str:
+        """The conversation this event belongs to."""
+        return self.scope.session or ""
+
+    @property
+    def day(self) -> date:
+        """The calendar day on which it was said, in the speaker's own offset."""
+        return date.fromisoformat(self.at[:10])
+
+
+Status = Literal["active", "superseded", "retracted", "quarantined"]
+
+
+class Record(Frozen):
+    """Something derived from events: a profile item, a fact, a summary, a rule, a lesson.
+
+    Attributes:
+        id: Stable id, unique in its scope.
+        scope: Owner.
+        kind: profile, fact, segment, summary, … (open set; each deriver documents its own).
+        key: What is indexed and compared: the slot of a profile item, the title of a summary. "" means `text`.
+        text: What is shown.
+        attrs: Typed details of this kind, JSON values.
+        sources: Ids of the events (or records) it was derived from; never empty.
+        roots: Ids of every event behind it, through all derivations.
+        links: (relation, target id, weight).
+        status: active, superseded, retracted or quarantined.
+        observed_at: ISO time of the newest source.
+        valid_from: ISO time from which it holds, when known.
+        valid_to: ISO time at which it stopped to hold; None while it holds.
+        origin: Origin of the source with the least authority.
+        authority: Minimum over the sources.
+        version: Grows with each change; the older versions are in the history.
+        stats: Counters of use, for learning scorers.
+    """
+
+    id: str
+    scope: Scope
+    kind: str
+    text: str
+    key: str = ""
+    attrs: Mapping[str, Any] = Field(default_factory=dict)
+    sources: Annotated[tuple[str, ...], Field(min_length=1)]
+    roots: tuple[str, ...] = ()
+    links: tuple[tuple[str, str, float], ...] = ()
+    status: Status = "active"
+    observed_at: str = ""
+    valid_from: str | None = None
+    valid_to: str | None = None
+    origin: Origin
+    authority: Authority
+    version: int = 1
+    stats: Mapping[str, float] = Field(default_factory=dict)
+
+
+OpName = Literal["add", "update", "supersede", "retract", "delete", "link", "stat"]
+
+
+class Op(Frozen):
+    """A proposed change to records. Stages propose; only the ledger applies, all of a batch or none.
+
+    Attributes:
+        op: `add` needs `record`; `update` and `stat` need `target` and `patch`; `supersede` needs `target` and `record`;
+            `retract` and `delete` need `target`; `link` needs `target`, `relation` and `patch["to"]`.
+        record: The new record.
+        target: Id of the record that changes.
+        patch: New values by field name.
+        relation: duplicate, extends, nuance, contradicts or independent.
+        why: One line for the history.
+        by: Which stage proposed it.
+    """
+
+    op: OpName
+    record: Record | None = None
+    target: str | None = None
+    patch: Mapping[str, Any] = Field(default_factory=dict)
+    relation: str = ""
+    why: str = ""
+    by: str = ""
+
+
+class Revision(Frozen):
+    """One step in the life of a record: what was done to it, and how it stood before.
+
+    Attributes:
+        tx: Number of the transaction.
+        at: ISO time at which it was applied.
+        op: What was done.
+        before: The record as it stood; None for its first appearance, or when the text was forgotten since.
+        after: The record as it then stood; None when it was deleted, or forgotten since.
+        why: The proposing stage's reason.
+        by: Which stage proposed it.
+    """
+
+    tx: int
+    at: str
+    op: str
+    before: Record | None = None
+    after: Record | None = None
+    why: str = ""
+    by: str = ""
+
+
+class TermRow(NamedTuple):
+    """What the in-memory lexical index needs of one event; kept beside the event in the same transaction.
+
+    Attributes:
+        seq: Place in the ledger, ascending.
+        session: Conversation.
+        speaker: Display name.
+        ts: Seconds since 1970.
+        terms: Hashed terms in order, shape (n,), dtype uint32 (see `tierkeep.terms`).
+        asks: Whether the text ends in a question.
+        length: Characters of the text.
+        own: Whether it is the user's own word, rather than anybody else's.
+    """
+
+    seq: int
+    session: str
+    speaker: str
+    ts: float
+    terms: NDArray[np.uint32]
+    asks: bool
+    length: int
+    own: bool = False
+
+
+# ---------------------------------------------------------------------------------------------- what is asked
+
+Intent = Literal["profile", "targeted", "summary", "state", "temporal", "conflict", "constraint"]
+
+
+class Query(Frozen):
+    """A question to the memory.
+
+    Attributes:
+        text: The question, as asked.
+        scope: Whose memory; `scope.session` restricts it to one conversation.
+        now: ISO time that "today" means.
+        budget: Tokens that the evidence may take in a prompt; None leaves it to the plan.
+    """
+
+    text: str
+    scope: Scope
+    now: str
+    budget: int | None = None
+
+
+class Plan(Frozen):
+    """One attempt at answering: which tier, how wide, how much.
+
+    Attributes:
+        tier: Name of the tier that gathers.
+        intent: What kind of question it is (MemFlow's seven intents).
+        search_text: What to search for; differs from the question after a rewrite.
+        k: Hits to gather.
+        budget: Tokens for the evidence.
+        attempt: 0 for the first plan.
+        reason: Why this plan, in a few words.
+        source: Who decided: rules, model, keywords or policy.
+    """
+
+    tier: str
+    intent: Intent
+    search_text: str
+    k: int
+    budget: int
+    attempt: int = 0
+    reason: str = ""
+    source: Literal["rules", "model", "keywords", "policy"] = "rules"
+
+
+class Hit(NamedTuple):
+    """A candidate found by a tier: an event or a record with its score and where the score comes from."""
+
+    item: Event | Record
+    score: float
+    parts: Mapping[str, float] = {}
+    flag: str = ""
+
+
+# ------------------------------------------------------------------------------------------------ what comes out
+
+
+class EvidenceItem(Frozen):
+    """One cited memory inside the evidence.
+
+    Attributes:
+        id: Id of the event or record.
+        sources: Ids of the events behind it (the event itself, for an event).
+        session: Conversation, "" for records that span several.
+        text: What is shown.
+        at: ISO time.
+        speaker: Display name, "" for records.
+        origin: Class of the origin.
+        authority: What it may cause.
+        score: Relevance, comparable within one evidence only.
+        flag: "" or CURRENT, EARLIER, PROFILE.
+        dates: Times the text speaks of, resolved against its own day: "yesterday = 7 May 2023".
+        excerpt: True when only a part of the memory fitted into the budget.
+        order: Place in the conversation, for reading order among memories of one day.
+    """
+
+    id: str
+    sources: tuple[str, ...]
+    session: str = ""
+    text: str
+    at: str = ""
+    speaker: str = ""
+    origin: Source
+    authority: Authority
+    score: float = 0.0
+    flag: str = ""
+    dates: tuple[str, ...] = ()
+    excerpt: bool = False
+    order: int = 0
+
+
+class Evidence(Frozen):
+    """What the memory offers for a question: packed, budgeted, cited, ready for a prompt.
+
+    Attributes:
+        question: What was asked.
+        items: The cited memories in reading order.
+        computed: Lines that tierkeep worked out (counts, changes), each derived from cited items only.
+        text: The rendered block for a prompt; "" when nothing was worth its tokens.
+        tokens: Tokens of `text`, by `tokenizer`.
+        budget: The ceiling; `tokens` never passes it.
+        tokenizer: Name of the counter, "estimate" included when it is one.
+        tier: The tier that gathered it.
+        confidence: 0 to 1: how peaked the retrieval scores are (tiers spec 5.3.7); not a probability of being right.
+        partial: True when a deadline cut the work short.
+        note: Why it is empty or partial, "" otherwise.
+        dropped: Ids of hits that did not fit, best first.
+    """
+
+    question: str
+    items: tuple[EvidenceItem, ...] = ()
+    computed: tuple[str, ...] = ()
+    text: str = ""
+    tokens: int = 0
+    budget: int = 0
+    tokenizer: str = ""
+    tier: str = ""
+    confidence: float = 0.0
+    partial: bool = False
+    note: str = ""
+    dropped: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Draft(Frozen):
+    """An answer before it is checked.
+
+    Attributes:
+        text: The answer.
+        short: The shortest span that answers, when one was found.
+        used: Ids of the evidence items it rests on.
+        abstained: True when it says that the memory does not have it.
+        source: extractive or model.
+    """
+
+    text: str
+    short: str = ""
+    used: tuple[str, ...] = ()
+    abstained: bool = False
+    source: Literal["extractive", "model"] = "extractive"
+
+
+Axis = Literal["pass", "fail", "unknown"]
+
+
+class Verdict(Frozen):
+    """What the validator found (D-Mem's three axes; MemFlow's support check).
+
+    Attributes:
+        accept: Whether the answer may be given as it is.
+        relevance: Does the answer address the question.
+        faithfulness: Is every date, number and name of the answer in its evidence.
+        completeness: Does the evidence look sufficient.
+        support: 0 to 1: share of the answer's content that its evidence covers.
+        reasons: What failed, in a few words each.
+        source: rules or model.
+    """
+
+    accept: bool
+    relevance: Axis = "unknown"
+    faithfulness: Axis = "unknown"
+    completeness: Axis = "unknown"
+    support: float = 0.0
+    reasons: tuple[str, ...] = ()
+    source: Literal["rules", "model", "none"] = "rules"
+
+
+class Usage(Frozen):
+    """What an answer cost.
+
+    Attributes:
+        calls: Model calls by skill.
+        tokens_in: Tokens sent to models.
+        tokens_out: Tokens received from models.
+        ms: Wall-clock milliseconds.
+    """
+
+    calls: Mapping[str, int] = Field(default_factory=dict)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ms: float = 0.0
+
+
+class Step(Frozen):
+    """One attempt inside an answer: plan, evidence, draft, verdict, cost."""
+
+    plan: Plan
+    evidence: Evidence
+    draft: Draft | None = None
+    verdict: Verdict | None = None
+    usage: Usage = Usage()
+
+
+class Answer(Frozen):
+    """The answer with everything that stands behind it.
+
+    Attributes:
+        text: What to tell the user.
+        short: The shortest span that answers, "" when none was found.
+        abstained: True when the memory has no evidence.
+        evidence: What the answer rests on.
+        verdict: The validator's finding on this answer.
+        tiers: Names of the tiers tried, in order.
+        usage: Cost over all attempts.
+        trace: Every attempt, in order.
+        partial: True when a deadline cut the work short.
+    """
+
+    text: str
+    short: str = ""
+    abstained: bool = False
+    evidence: Evidence
+    verdict: Verdict
+    tiers: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    trace: tuple[Step, ...] = ()
+    partial: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Skipped(Frozen):
+    """One input that was not stored, and why.
+
+    Attributes:
+        index: 0-based place in what was handed over.
+        reason: duplicate, empty, or a guard's reason code.
+        id: Id of the event that is kept instead, for duplicates.
+    """
+
+    index: int
+    reason: str
+    id: str = ""
+
+
+class Receipt(Frozen):
+    """What `add` did. When it is returned, everything it names is on disk.
+
+    Attributes:
+        ids: Ids of the stored events, in input order.
+        session: The conversation they went to.
+        records: Ids of records that were added or changed because of them.
+        skipped: Inputs that were not stored, each with its reason.
+        notes: Things worth knowing, such as a time zone that was assumed.
+    """
+
+    ids: tuple[str, ...] = ()
+    session: str = ""
+    records: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ForgetReport(Frozen):
+    """What `forget` removed, and whether a trace is left.
+
+    Attributes:
+        events: Number of events removed.
+        records: Number of derived records removed because all their sources are gone.
+        rederived: Number of records rebuilt from the sources that remain.
+        canaries: Number of rare terms of the removed text that were looked for afterwards.
+        residue: Where any of them was still found ("file:…", "table.column"); empty when nothing is left.
+        complete: True when the sweep ran over every table and file and found nothing.
+        note: Why it is not complete, "" otherwise.
+    """
+
+    events: int = 0
+    records: int = 0
+    rederived: int = 0
+    canaries: int = 0
+    residue: tuple[str, ...] = ()
+    complete: bool = True
+    note: str = ""
+
+
+class VerifyReport(Frozen):
+    """What `verify` found.
+
+    Attributes:
+        ok: True when every check passed.
+        entries: Ledger chain entries that were checked.
+        events: Events whose digest was checked.
+        records: Records whose sources were checked.
+        problems: What is wrong, one line each.
+    """
+
+    ok: bool
+    entries: int = 0
+    events: int = 0
+    records: int = 0
+    problems: tuple[str, ...] = ()

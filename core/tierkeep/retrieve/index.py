@@ -1,0 +1,216 @@
+"""The in-memory index of one scope: columns of its events and their inverted lists.
+
+Derived from the ledger and rebuildable from it; nothing here reads or writes a store. Rows are numbered 0, 1, 2, … in
+the order of `seq`. One writer at a time, and no reader while it writes: the owner holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.records import TermRow
+from tierkeep.retrieve.postings import PostingLists, Postings
+from tierkeep.terms import term_ids
+
+__all__ = ["ScopeIndex"]
+
+
+class _Column:
+    """A one-dimensional array that grows by doubling."""
+
+    __slots__ = ("_data", "_used")
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._data: NDArray[Any] = np.zeros(16, dtype=dtype)
+        self._used = 0
+
+    def extend(self, values: Sequence[Any]) -> None:
+        """Appends the values."""
+        end = self._used + len(values)
+        if end > len(self._data):
+            grown = np.zeros(max(end, 2 * len(self._data)), dtype=self._data.dtype)
+            grown[: self._used] = self.values
+            self._data = grown
+        self._data[self._used : end] = values
+        self._used = end
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values so far: a view, replaced when the column grows."""
+        return self._data[: self._used]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, room for growth included."""
+        return self._data.nbytes
+
+
+class ScopeIndex:
+    """What lexical retrieval knows of one scope. `len(index)` is its number of events, N below."""
+
+    def __init__(self, rows: Sequence[TermRow] = ()) -> None:
+        """Builds the index of `rows`; equal to extending an empty one by them in any portions."""
+        self._postings = PostingLists()
+        self._seq, self._ts = _Column(np.int64), _Column(np.float64)
+        self._session, self._speaker = _Column(np.int32), _Column(np.int32)
+        self._length, self._size, self._asks = _Column(np.int32), _Column(np.int32), _Column(np.bool_)
+        self._own = _Column(np.bool_)
+        self._previous, self._following = _Column(np.int32), _Column(np.int32)
+        self._session_codes: dict[str, int] = {}
+        self._speaker_codes: dict[str, int] = {}
+        self._speakers_by_term: dict[int, list[int]] = {}
+        self._speaker_terms: list[frozenset[int]] = []
+        self._first_names: list[int] = []
+        self._session_tail: list[int] = []
+        self.extend(rows)
+
+    def extend(self, rows: Sequence[TermRow]) -> None:
+        """Adds events.
+
+        Raises:
+            ValueError: `seq` does not ascend, within `rows` or from `last_seq`; nothing was added.
+        """
+        if not rows:
+            return
+        seqs = [*self.seq[-1:].tolist(), *(row.seq for row in rows)]
+        if any(later <= earlier for earlier, later in pairwise(seqs)):
+            raise ValueError("the seq of indexed events must ascend")
+        first_row = len(self)
+        self._postings.extend([row.terms for row in rows], first_row)
+        self._seq.extend([row.seq for row in rows])
+        self._ts.extend([row.ts for row in rows])
+        self._length.extend([row.length for row in rows])
+        self._size.extend([len(row.terms) for row in rows])
+        self._asks.extend([row.asks for row in rows])
+        self._own.extend([row.own for row in rows])
+        self._speaker.extend([self._speaker_code(row.speaker) for row in rows])
+        self._link(rows, first_row)
+
+    def _link(self, rows: Sequence[TermRow], first_row: int) -> None:
+        """Gives each new row its session, and its neighbours there."""
+        codes = [self._session_codes.setdefault(row.session, len(self._session_codes)) for row in rows]
+        previous = []
+        self._session_tail += [-1] * (len(self._session_codes) - len(self._session_tail))
+        for row, code in enumerate(codes, first_row):
+            previous.append(self._session_tail[code])
+            self._session_tail[code] = row
+        self._session.extend(codes)
+        self._previous.extend(previous)
+        self._following.extend([-1] * len(rows))
+        known = np.asarray(previous, np.int32)
+        self._following.values[known[known >= 0]] = np.flatnonzero(known >= 0) + first_row
+
+    def _speaker_code(self, speaker: str) -> int:
+        """The code of a speaker; a new one's name is analysed, so that a question that names it is noticed."""
+        if speaker not in self._speaker_codes:
+            code = self._speaker_codes[speaker] = len(self._speaker_codes)
+            terms = term_ids(speaker).tolist()
+            self._first_names.append(terms[0] if terms else -1)
+            self._speaker_terms.append(frozenset(terms))
+            for term in self._speaker_terms[code]:
+                self._speakers_by_term.setdefault(term, []).append(code)
+        return self._speaker_codes[speaker]
+
+    def find(self, terms: NDArray[np.uint32]) -> Postings:
+        """The events that hold any of the distinct term ids, and how often; several count as one term."""
+        return self._postings.find(terms)
+
+    def __len__(self) -> int:
+        return len(self._seq.values)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest event, -1 when empty."""
+        return int(self._seq.values[-1]) if len(self) else -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays; names and dictionaries come on top."""
+        columns = (self._seq, self._ts, self._session, self._speaker, self._length, self._size, self._asks, self._own)
+        links = (self._previous, self._following)
+        return self._postings.nbytes + sum(column.nbytes for column in columns + links)
+
+    @property
+    def seq(self) -> NDArray[np.int64]:
+        """Ledger positions, shape (N,), ascending. Views of the index: read them, do not write."""
+        return self._seq.values
+
+    @property
+    def ts(self) -> NDArray[np.float64]:
+        """Seconds since the epoch, shape (N,)."""
+        return self._ts.values
+
+    @property
+    def session(self) -> NDArray[np.int32]:
+        """Session codes, shape (N,); `session_code` gives the code of a name."""
+        return self._session.values
+
+    @property
+    def speaker(self) -> NDArray[np.int32]:
+        """Speaker codes, shape (N,); `speaker_code` gives the code of a name."""
+        return self._speaker.values
+
+    @property
+    def length(self) -> NDArray[np.int32]:
+        """Characters of each text, shape (N,)."""
+        return self._length.values
+
+    @property
+    def size(self) -> NDArray[np.int32]:
+        """Terms of each text, repetitions included, shape (N,)."""
+        return self._size.values
+
+    @property
+    def asks(self) -> NDArray[np.bool_]:
+        """Whether each text ends with a question mark, shape (N,)."""
+        return self._asks.values
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Whether each text is the user's own word, shape (N,)."""
+        return self._own.values
+
+    @property
+    def previous(self) -> NDArray[np.int32]:
+        """Row of the event before in the same session, shape (N,); -1 for none."""
+        return self._previous.values
+
+    @property
+    def following(self) -> NDArray[np.int32]:
+        """Row of the event after in the same session, shape (N,); -1 for none."""
+        return self._following.values
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions."""
+        return len(self._session_codes)
+
+    def session_code(self, session: str) -> int:
+        """The code of a session name, -1 when the scope has none of it."""
+        return self._session_codes.get(session, -1)
+
+    def speaker_code(self, speaker: str) -> int:
+        """The code of a speaker's name, -1 when nobody of it has spoken."""
+        return self._speaker_codes.get(speaker, -1)
+
+    def speakers(self) -> dict[str, int]:
+        """Speaker names and their codes, in the order they first spoke."""
+        return dict(self._speaker_codes)
+
+    def speaker_terms(self, code: int) -> frozenset[int]:
+        """The term ids of a speaker's name."""
+        return self._speaker_terms[code]
+
+    def named_speakers(self, terms: frozenset[int]) -> list[int]:
+        """Codes of the speakers the term ids name, ascending: by the whole name, or by a first name nobody shares."""
+        near = {code for term in terms for code in self._speakers_by_term.get(term, ())}
+        return sorted(code for code in near if self._speaker_terms[code] <= terms or self._first_named(code, terms))
+
+    def _first_named(self, code: int, terms: frozenset[int]) -> bool:
+        first = self._first_names[code]
+        return first in terms and len(self._speakers_by_term[first]) == 1

@@ -1,0 +1,43 @@
+"""Matching profile records to a question, by the words that ask for their slot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tierkeep.records import Hit, Record, Source
+from tierkeep.terms import analyze
+
+_FIRST_PERSON = re.compile(r"\b(?:i|my|me|mine|myself|we|our|us)\b", re.IGNORECASE)
+_OWN = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR}
+
+
+def matching(question: str, records: Iterable[Record]) -> list[Hit]:
+    """Return the profile records that the question asks for, best first.
+
+    A record matches when the question uses a word that asks for its slot or one of its value, and is about its subject: the
+    asker ("my", "I") for what the user said about themselves, or the subject's name.
+
+    Args:
+        question: As asked.
+        records: Records of kind "profile", in any status.
+    """
+    asked = set(analyze(question))
+    first_person = bool(_FIRST_PERSON.search(question))
+    hits = []
+    for order, record in enumerate(records):
+        worth = _worth(asked, first_person, record)
+        if worth > 0:
+            hits.append((-worth, order, record))
+    return [Hit(record, -worth) for worth, _, record in sorted(hits, key=lambda hit: hit[:2])]
+
+
+def _worth(asked: set[str], first_person: bool, record: Record) -> float:
+    subject = set(analyze(str(record.attrs.get("subject", ""))))
+    about_asker = first_person and record.origin.source in _OWN
+    if not about_asker and not (subject and subject <= asked):
+        return 0.0
+    words = asked - subject
+    slot = set(analyze(f"{record.attrs.get('slot', '')} {record.attrs.get('asked_by', '')}"))
+    value = set(analyze(str(record.attrs.get("value", ""))))
+    return 1.0 * len(words & slot) + 1.5 * len(words & value)

@@ -1,0 +1,89 @@
+"""A question as lexical retrieval sees it: term ids, whether it is about the asker, the dates it names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.terms import term_ids
+
+__all__ = ["DateWords", "Question", "read_question"]
+
+_MONTH_NAMES = "january february march april may june july august september october november december"
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), start=1)}
+_SHORT = {name[:3]: number for name, number in _MONTHS.items()} | {"sept": 9}
+_MONTH = "|".join([*_MONTHS, *_SHORT])
+_THIRDS = {"early": 0, "beginning": 0, "start": 0, "mid": 1, "middle": 1, "late": 2, "end": 2}
+_THIRD_DAYS = (range(1, 11), range(11, 21), range(21, 32))
+_MONTH_FIRST = re.compile(
+    rf"(?:\b({'|'.join(_THIRDS)})(?: of)?[ -]{{1,3}})?\b({_MONTH})\b\.?(?: {{1,3}}(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b)?",
+    re.IGNORECASE,
+)
+_DAY_FIRST = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? {{1,3}}(?:of )?({_MONTH})\b", re.IGNORECASE)
+_ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_FIRST_PERSON = re.compile(r"\b(?:I|[Mm]y|[Mm]e|[Mm]ine|[Mm]yself|[Ww]e|[Oo]ur)\b")
+_MAX_CHARS = 20_000  # of a question; dates and persons further on are not looked for
+_MAX_TERMS = 512  # distinct terms of a question; more can only be a pasted document, and each costs a lookup
+
+
+@dataclass(frozen=True, slots=True)
+class DateWords:
+    """Calendar words of a question. A day always has its month; any part may be empty."""
+
+    years: frozenset[int] = frozenset()
+    months: frozenset[int] = frozenset()
+    days: frozenset[tuple[int, int]] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.years or self.months or self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Term ids of the question, shape (terms,), distinct and in order; first person or not; its calendar words."""
+
+    terms: NDArray[np.uint32]
+    first_person: bool = False
+    dates: DateWords = field(default_factory=DateWords)
+
+
+def _month(word: str) -> int:
+    """The month a word names, 0 for the everyday words `may`, `march`, `mar` and the like in lower case."""
+    lowered = word.lower()
+    if word[0].islower() and lowered in {"may", "march", "mar", "jan", "dec", "sep", "sept", "apr", "jun", "jul"}:
+        return 0
+    return _MONTHS.get(lowered, _SHORT.get(lowered, 0))
+
+
+def _calendar(month: int, day: int) -> bool:
+    return 1 <= month <= 12 and 1 <= day <= 31
+
+
+def _dates(text: str) -> DateWords:
+    """The calendar words of a text; linear in its length."""
+    pairs: list[tuple[int, int]] = []
+    for third, name, day in _MONTH_FIRST.findall(text):
+        month = _month(name)
+        spread = _THIRD_DAYS[_THIRDS[third.lower()]] if third and not day else (int(day or 0),)
+        pairs += [(month, of_month) for of_month in spread]
+    # "5 may" can only be a date, so the month after a number needs no capital.
+    pairs += [(_month(name.title()), int(day)) for day, name in _DAY_FIRST.findall(text)]
+    iso = _ISO.findall(text)
+    pairs += [(int(month), int(day or 0)) for _, month, day in iso]
+    days = {(month, day) for month, day in pairs if _calendar(month, day)}
+    # A month that is only there as part of a day is not asked for as a whole.
+    months = {month for month, day in pairs if 1 <= month <= 12 and not day} - {month for month, _ in days}
+    return DateWords(frozenset(map(int, _YEAR.findall(text))), frozenset(months), frozenset(days))
+
+
+def read_question(text: str, language: str = "english") -> Question:
+    """The question's terms, person and dates, from its wording alone."""
+    terms = term_ids(text, language)
+    _, first = np.unique(terms, return_index=True)
+    head = text[:_MAX_CHARS]
+    return Question(terms[np.sort(first)[:_MAX_TERMS]], bool(_FIRST_PERSON.search(head)), _dates(head))

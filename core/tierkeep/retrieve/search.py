@@ -1,0 +1,91 @@
+"""The search that tiers share: a question in, the events worth packing out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.protocols import View
+from tierkeep.records import Hit, Query
+from tierkeep.retrieve.index import ScopeIndex
+from tierkeep.retrieve.indexes import ScopeIndexes
+from tierkeep.retrieve.lexical import confidence, rank, score
+from tierkeep.retrieve.question import read_question
+from tierkeep.settings import RetrievalSettings
+
+#: Characters fetched for each token of the budget: about 4.5 make a token, the rest lets the packer pass over what does not fit.
+_CHARS_PER_TOKEN = 8
+
+
+class Found(NamedTuple):
+    """Hits, best first, and how far the best stands out (0 to 1)."""
+
+    hits: list[Hit]
+    confidence: float
+
+
+class Search:
+    """Lexical search over a scope's events.
+
+    Args:
+        indexes: Where indexes come from.
+        settings: Weights of retrieval.
+    """
+
+    def __init__(self, indexes: ScopeIndexes, settings: RetrievalSettings) -> None:
+        self._indexes = indexes
+        self._settings = settings
+
+    def __call__(self, query: Query, view: View, *, text: str, k: int, budget: int, also: str = "") -> Found:
+        """Return the best events for `text`.
+
+        Args:
+            query: For its session.
+            view: The scope.
+            text: What to search for.
+            k: At most this many hits.
+            budget: Tokens the evidence may have; nothing is fetched that could not be packed.
+            also: A second round's words; their scores count half (MemFlow's entity round, tiers 1.4).
+        """
+        with self._indexes.use(view) as index:
+            visible = _visible(index, query)
+            scores = score(index, read_question(text), visible, self._settings)
+            total = scores.total
+            if also:
+                more = score(index, read_question(also), visible, self._settings).total
+                total = _scaled(total) + np.float32(0.5) * _scaled(more)
+            sure = confidence(scores.total, self._settings)
+            rows = rank(index, total, self._settings.candidates)
+            rows = _packable(index, rows, total, budget, self._settings)[:k]
+            picked = [(int(index.seq[row]), float(total[row])) for row in rows]
+        worth = dict(picked)
+        hits = [Hit(event, worth[event.seq]) for event in view.events_at([seq for seq, _ in picked])]
+        hits.sort(key=lambda hit: -hit.score)
+        return Found(hits, sure)
+
+
+def _visible(index: ScopeIndex, query: Query) -> NDArray[np.bool_] | None:
+    if query.scope.session is None:
+        return None
+    visible: NDArray[np.bool_] = index.session == index.session_code(query.scope.session)
+    return visible
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    top = float(values.max(initial=0.0))
+    return values / np.float32(top) if top > 0 else values
+
+
+def _packable(
+    index: ScopeIndex, rows: NDArray[np.intp], total: NDArray[np.float32], budget: int, settings: RetrievalSettings
+) -> NDArray[np.intp]:
+    """Return the rows that a packer with this budget could reach, in its order of value."""
+    length = index.length[rows].astype(np.float64)
+    order = np.argsort(-settings.value(total[rows], length), kind="stable")
+    taken = np.cumsum(np.minimum(length[order], budget * _CHARS_PER_TOKEN / 4))
+    return rows[order[: int(np.searchsorted(taken, budget * _CHARS_PER_TOKEN)) + 1]]
+
+
+

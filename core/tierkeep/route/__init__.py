@@ -1,0 +1,1 @@
+"""Deciding which tier answers first."""

@@ -1,0 +1,86 @@
+"""Tier 3, deep reasoning: what changed, and a second hop (MemFlow, tiers spec 1.4; the offline half of HyMem's reflection, 2.7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.records import Event, Hit, Plan, Query
+from tierkeep.retrieve.search import Search
+from tierkeep.terms import analyze
+from tierkeep.tiers.profile import asked_for
+
+#: A capitalised word inside a sentence: a name, most likely. The first word of a sentence says nothing.
+_NAME = re.compile(r"(?<=[\w,;:] )[^\W\d_a-z][\w'\u2019-]+")
+_HOP_HITS = 3
+_HOP_NAMES = 8
+
+
+class DeepTier:
+    """Search in two rounds, with the present and former values of the profile slots that the question is about.
+
+    Round two looks for the names that the best hits of round one bring in ("Henrike is my climbing partner" → what else was said
+    of Henrike). A question about a time needs no second hop, and is spared it.
+
+    Args:
+        search: The shared search.
+    """
+
+    name = "deep"
+    weight = 3
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+        """Return present and former profile values first, then events."""
+        known = self._values(plan, view) if plan.intent != "temporal" else []
+        if deadline.expired():
+            return Gathered(known, confidence=1.0 if known else 0.0, partial=True)
+        found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
+        partial = False
+        if plan.intent != "temporal" and found.hits:
+            names = _new_names(plan.search_text, _with_questions(found.hits[:_HOP_HITS], view))
+            if names and not deadline.expired():
+                wider = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)
+                found = found._replace(hits=wider.hits)
+            partial = bool(names) and deadline.expired()
+        return Gathered([*known, *found.hits], max(found.confidence, 1.0 if known else 0.0), partial)
+
+    @staticmethod
+    def _values(plan: Plan, view: View) -> list[Hit]:
+        """Return the slots' values, the current one flagged CURRENT and the former ones EARLIER, newest first."""
+        hits = asked_for(plan.search_text, plan.intent, view.records(kind="profile", status=None))
+        keys = {hit.item.key for hit in hits if not isinstance(hit.item, Event)}
+        flagged = []
+        for hit in hits:
+            record = hit.item
+            if isinstance(record, Event) or record.key not in keys or record.status == "quarantined":
+                continue
+            flagged.append(hit._replace(flag="CURRENT" if record.status == "active" else "EARLIER"))
+        return flagged[:20]
+
+
+def _with_questions(hits: Sequence[Hit], view: View) -> list[Event]:
+    """Return the hits' events, each after the turn before it when that is a question ("Who is Ana?" "My dentist.", tiers 1.4)."""
+    events: list[Event] = []
+    for hit in hits:
+        if isinstance(hit.item, Event):
+            before = view.events_at([hit.item.seq - 1])
+            events += [event for event in before if event.session == hit.item.session and event.text.rstrip().endswith("?")]
+            events.append(hit.item)
+    return events
+
+
+def _new_names(question: str, events: Sequence[Event]) -> str:
+    """Return the names in the events that the question does not have, in order of appearance."""
+    asked = set(analyze(question))
+    names: dict[str, None] = {}
+    for event in events:
+        own = set(analyze(event.speaker))
+        for name in _NAME.findall(event.text[:2_000]):
+            stems = set(analyze(name))
+            if stems and not stems & asked and not stems & own:
+                names.setdefault(name)
+    return " ".join(list(names)[:_HOP_NAMES])

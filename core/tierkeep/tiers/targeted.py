@@ -1,0 +1,28 @@
+"""Tier 2, targeted retrieval: the best raw turns for the question (MemFlow, tiers spec 1.4 and 5.3.4)."""
+
+from __future__ import annotations
+
+from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.records import Plan, Query
+from tierkeep.retrieve.search import Search
+
+
+class TargetedTier:
+    """One round of lexical search over the scope's events.
+
+    Args:
+        search: The shared search.
+    """
+
+    name = "targeted"
+    weight = 2
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+        """Return events, best first."""
+        if deadline.expired():
+            return Gathered([], partial=True)
+        found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
+        return Gathered(found.hits, found.confidence)

@@ -1,0 +1,1 @@
+"""Checking an answer against its evidence, and deciding whether to try again."""

@@ -1,0 +1,81 @@
+"""The deterministic validator: D-Mem's three axes and MemFlow's failure checks, without a model (tiers spec, 1.7 and 5.3.7)."""
+
+from __future__ import annotations
+
+import re
+
+from tierkeep.dates.questions import asks_for_time
+from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Usage, Verdict
+from tierkeep.settings import GateSettings
+from tierkeep.terms import analyze
+
+_NUMBER = re.compile(r"\d+")
+
+
+class LexicalValidator:
+    """Accepts an answer when it addresses the question, says nothing its evidence does not, and the evidence looks sufficient.
+
+    It cannot tell an unanswerable question from an answerable one; no lexical signal can (tiers 5.3.7, measured).
+
+    Args:
+        settings: Thresholds.
+    """
+
+    def __init__(self, settings: GateSettings) -> None:
+        self._settings = settings
+
+    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft) -> tuple[Verdict, Usage]:
+        """Return the verdict. Costs no tokens."""
+        if draft.abstained:
+            verdict = Verdict(accept=False, relevance="fail", faithfulness="pass", completeness="fail", reasons=("no evidence",))
+            return verdict, Usage()
+        reasons: list[str] = []
+        relevance = self._relevance(query, evidence, draft, reasons)
+        support, faithfulness = self._faithfulness(evidence, draft, reasons)
+        completeness = self._completeness(evidence, reasons)
+        accept = "fail" not in (relevance, faithfulness, completeness)
+        return Verdict(accept=accept, relevance=relevance, faithfulness=faithfulness, completeness=completeness,
+                       support=round(support, 4), reasons=tuple(reasons)), Usage()
+
+    def _relevance(self, query: Query, evidence: Evidence, draft: Draft, reasons: list[str]) -> Axis:
+        asked, said = set(analyze(query.text)), set(analyze(draft.text))
+        if asked and said and len(asked & said) / len(asked | said) > self._settings.max_jaccard:
+            reasons.append("the answer repeats the question")
+            return "fail"
+        used = [item for item in evidence.items if item.id in draft.used]
+        shared = any(asked & set(analyze(f"{item.speaker} {item.text}")) for item in used)
+        if asked and not shared and not any(item.flag for item in used):
+            reasons.append("no cited memory shares a word with the question")
+            return "fail"
+        if asks_for_time(query.text) == "when" and not _NUMBER.search(draft.text):
+            reasons.append("a time was asked for and none is given")
+            return "fail"
+        return "pass"
+
+    def _faithfulness(self, evidence: Evidence, draft: Draft, reasons: list[str]) -> tuple[float, Axis]:
+        """Every number of the answer must be in the evidence or follow from a time in it; most other words too."""
+        shown = (f"{item.speaker} {item.text} {item.at} {' '.join(item.dates)}" for item in evidence.items)
+        ground = " ".join([*evidence.computed, *shown])
+        known = set(analyze(ground))
+        said = [term for term in analyze(draft.text) if not _NUMBER.fullmatch(term)]
+        support = sum(term in known for term in said) / len(said) if said else 1.0
+        if draft.source == "extractive":
+            # Its words are quotes and its dates are computed by the resolver from the cited item; nothing to doubt.
+            return max(support, 1.0 if draft.used else 0.0), "pass" if draft.used else "fail"
+        numbers = set(_NUMBER.findall(draft.text)) - set(_NUMBER.findall(ground))
+        if numbers:
+            reasons.append(f"not in the evidence: {', '.join(sorted(numbers))}")
+            return support, "fail"
+        if support < self._settings.support:
+            reasons.append(f"{support:.0%} of the answer's words are in the evidence")
+            return support, "fail"
+        return support, "pass"
+
+    def _completeness(self, evidence: Evidence, reasons: list[str]) -> Axis:
+        if any(item.flag for item in evidence.items):
+            return "pass"  # a profile item is the answer itself; the gate below is fitted to retrieval scores
+        if evidence.confidence < self._settings.escalate_below:
+            reasons.append("the evidence looks thin")
+            return "fail"
+        return "pass"
+

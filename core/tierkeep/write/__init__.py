@@ -1,0 +1,1 @@
+"""The write side after the ledger's append: segment, extract, reconcile."""

@@ -1,0 +1,178 @@
+"""The rule profile: stable first-person statements, found without a model (tiers spec, 5.3.2).
+
+It reads the user's side of a conversation only. Tools, web pages, documents and the assistant never write a profile: a page that says "the
+user's bank is …" stays a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import date
+
+from tierkeep.dates import find_times
+from tierkeep.protocols import Span, View
+from tierkeep.records import Authority, Event, Record, Source
+from tierkeep.settings import ProfileSettings
+from tierkeep.terms import analyze
+from tierkeep.write.slots import ATTRIBUTES, BY_NAME, RELATIONS, SINGLE_RELATIONS, SLOTS, ProfileKind, Slot
+
+#: Origins whose first-person statements are about themselves. An imported human transcript counts; its authority stays low.
+_SPEAKS_FOR_ITSELF = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR, Source.IMPORTED}
+#: A stop inside a word, a number or after a title ends no sentence.
+_SENTENCE = re.compile(r"(?:[^.!?\n;]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+[.!?;]?")
+_CLAUSE_END = re.compile(
+    r"\s*(?:[,:()\"]|\s[-\u2013\u2014]\s|\u2014|\b(?:because|but|since|so|when|while|if|which|who|though|although|unless|until|after|before|"
+    r"anymore|any more|these days|right now|at the moment|for now|and (?:i|we|he|she|they|it|my|then|now)|as well|too|again)\b)",
+    re.IGNORECASE,
+)
+_HEDGED = re.compile(r"\b(?:if|would|wouldn't|might|maybe|perhaps|could|wish|imagine|thinking (?:of|about)|used to)\b", re.IGNORECASE)
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|my|we|we've|we're)\b|^(?:please|always|never|from now on|call me)\b"
+    r"|\brule\b|^(?:[^:]{0,60}: ?)?allergic\b",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"^(?:an?|the|my|our|now|to be|in|at)\s+", re.IGNORECASE)
+#: What trails a value and adds nothing to it: "coffee altogether".
+_TAIL = re.compile(
+    r"\s+(?:altogether|entirely|completely|totally|forever|for good|at all|anymore|today|now|(?:so|very|too) much|a lot|for \w+ years)$",
+    re.IGNORECASE,
+)
+#: Words that stand for something said elsewhere; as a value they say nothing.
+_POINTS_ELSEWHERE = re.compile(
+    r"(?:it|this|that|these|those|him|her|them|you|us|me|one|ones|every(?:one|body|thing)|any(?:one|body|thing)|some(?:one|body|thing)|no(?:body|thing)|"
+    r"how|what|when|where|who|why|whether|to (?:know|see|have|think|say|admit|ask|hear|look|be))\b",
+    re.IGNORECASE,
+)
+_EDGE = " \t'\u2019\"*_."
+
+
+class ProfileRules:
+    """Finds profile items in what a person says about themselves.
+
+    Args:
+        settings: Limits on what counts as a profile value.
+    """
+
+    def __init__(self, settings: ProfileSettings) -> None:
+        self._settings = settings
+
+    def extract(self, span: Span, view: View) -> list[Record]:
+        """Return draft records of kind "profile", in reading order.
+
+        `attrs` holds `slot`, `value`, `subject`, `profile_kind`, `single`, and `ends=True` when the sentence ends a value
+        ("I no longer drink coffee") instead of stating one.
+        """
+        return [draft for event in span.events if _about_itself(event) for draft in self._read(event)]
+
+    def _read(self, event: Event) -> Iterator[Record]:
+        text = event.text[: self._settings.scan_chars].replace("\u2019", "'")
+        for match in _SENTENCE.finditer(text):
+            sentence = match.group().strip()
+            if sentence.endswith("?") or not _FIRST_PERSON.search(sentence) or _HEDGED.search(sentence):
+                continue
+            for slot, raw, ends in _statements(sentence.rstrip(".!; ")):
+                value = self._value(slot, raw, event.day)
+                if value:
+                    yield _draft(event, slot, value, ends, sentence)
+
+    def _value(self, slot: Slot, raw: str, day: date) -> str:
+        if slot.kind == "instruction":
+            return self._order(raw)
+        cut = _CLAUSE_END.search(raw)
+        value = raw[: cut.start()] if cut else raw
+        times = find_times(value, day)
+        if times and times[0].position[0] == 0 and slot.kind in ("identity", "relation") and slot.name != "birthday":
+            return ""  # "my doctor Tuesday" names no doctor
+        # "Lisbon in May": the time says since when, it is not part of the place.
+        if times and times[0].position[0] > 0:
+            value = re.sub(r"\s+(?:in|on|at|since|from|last|this|next)?\s*$", "", value[: times[0].position[0]])
+        value = _TAIL.sub("", _LEAD.sub("", value.strip(_EDGE)).strip(_EDGE))
+        words = value.split()
+        if _POINTS_ELSEWHERE.match(value) or not 0 < len(words) <= self._settings.value_words:
+            return ""
+        return value if analyze(value) else ""
+
+    def _order(self, raw: str) -> str:
+        """Return an instruction as it was given; a long one loses its last clauses first."""
+        clauses = raw.strip(_EDGE).split(",")
+        while clauses and len(" ".join(clauses).split()) > self._settings.value_words:
+            clauses.pop()
+        return ",".join(clauses).strip(_EDGE)
+
+
+def _about_itself(event: Event) -> bool:
+    return (
+        event.kind == "message"
+        and event.role == "user"
+        and event.origin.source in _SPEAKS_FOR_ITSELF
+        and event.authority > Authority.QUARANTINED
+    )
+
+
+def _statements(sentence: str) -> Iterator[tuple[Slot, str, bool]]:
+    """Yield (slot, raw value, whether it ends the value) for one sentence."""
+    for slot in SLOTS:
+        ended = _first(slot.ends, sentence)
+        if ended:
+            yield slot, ended, True
+            continue
+        said = _first(slot.says, sentence)
+        if said:
+            yield slot, said, False
+    for pattern in RELATIONS:
+        found = pattern.search(sentence)
+        if found:
+            relation = found["slot"].lower()
+            single = relation.rsplit(" ", 1)[-1] in SINGLE_RELATIONS
+            yield Slot(relation, "relation", single, "{who}'s " + relation + " is {value}", f"who name {relation}", ()), found["v"], False
+            break
+    for pattern in ATTRIBUTES:
+        found = pattern.search(sentence)
+        if found:
+            name = found["slot"].lower().replace("favorite", "favourite")
+            kind: ProfileKind = "preference" if name.startswith("favourite") else "identity"
+            yield Slot(name, kind, True, "{who}'s " + name + " is {value}", name, ()), found["v"], False
+
+
+def _first(patterns: tuple[re.Pattern[str], ...], sentence: str) -> str:
+    for pattern in patterns:
+        match = pattern.search(sentence)
+        if match:
+            return match["v"]
+    return ""
+
+
+def _draft(event: Event, slot: Slot, value: str, ends: bool, sentence: str) -> Record:
+    who = event.speaker or event.role
+    subject = who.casefold()
+    # Values of a set-valued slot are slots of their own; their stems make "drinking coffee" and "coffee" the same one.
+    inner = "" if slot.single else "|" + " ".join(sorted(set(analyze(value))))
+    key = f"{subject}|{slot.name}{inner}"
+    digest = hashlib.sha256(f"{key}\x1f{value}\x1f{event.id}\x1f{ends}".encode("utf-8", "replace")).hexdigest()[:26]
+    since = _since(sentence, event, ends)
+    return Record(
+        id=f"p-{digest}",
+        scope=event.scope.model_copy(update={"session": None}),
+        kind="profile",
+        key=key,
+        text=slot.shown.format(who=who, value=value),
+        attrs={
+            "slot": slot.name, "value": value, "subject": who, "profile_kind": slot.kind, "single": slot.single,
+            "ends": ends, "asked_by": BY_NAME[slot.name].words if slot.name in BY_NAME else slot.words,
+        },
+        sources=(event.id,),
+        observed_at=event.at,
+        valid_from=since,
+        origin=event.origin,
+        authority=event.authority,
+    )
+
+
+def _since(sentence: str, event: Event, ends: bool) -> str:
+    """Return from when the statement holds: the past time it names, else the moment it was said; an end may lie ahead."""
+    for span in find_times(sentence, event.day):
+        if ends or span.start <= event.day:
+            return span.start.isoformat()
+    return event.at

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def _data(question: str = "Which colour is the kayak?") -> str:
+    events = [
+        {"id": "1", "session": "1", "at": "2026-05-02", "speaker": "Ana", "text": "My kayak is green."},
+        {"id": "2", "session": "1", "at": "2026-05-02", "speaker": "Bo", "text": "Good for you."},
+    ]
+    questions = [{"id": "q1", "question": question, "answer": "green", "category": "single", "evidence": ["1"]}]
+    return json.dumps(
+        {
+            "format": "tierkeep-bench/1",
+            "name": "tiny",
+            "conversations": [{"id": "c", "events": events, "questions": questions}],
+        }
+    )
+
+
+def test_bench_recall_prints_one_document(shell: Any, file: Callable[..., str]) -> None:
+    report = shell.json("bench", "recall", "--data", file("a.json", _data()), "--budget", "200")
+    assert report["questions"] == 1
+    assert report["budget"] == 200
+    assert report["evidence_recall"] == 1.0
+
+
+def test_bench_recall_of_several_files_and_in_words(shell: Any, file: Callable[..., str]) -> None:
+    a, b = file("a.json", _data()), file("b.json", _data("Who is good?"))
+    assert len(shell.json("bench", "recall", "--data", a, "--data", b)["runs"]) == 2
+    assert "evidence_recall" in shell("bench", "recall", "--data", a).stdout
+
+
+def test_bench_speed_is_small_when_asked(shell: Any) -> None:
+    assert shell.json("bench", "speed", "--n", "20")["n"] == 20
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["bench", "recall"],
+        ["bench", "recall", "--data", "x", "--budget", "0"],
+        ["bench", "speed", "--n", "none"],
+        ["bench", "kill", "--trials", "0"],
+        ["bench", "dates"],
+        ["bench", "everything"],
+    ],
+)
+def test_usage_errors(shell: Any, args: list[str]) -> None:
+    assert shell(*args).exit_code == 2
+
+
+def test_wrong_data_and_embedder(shell: Any, file: Callable[..., str]) -> None:
+    assert shell("bench", "recall", "--data", file("a.json", "[]")).exit_code == 2
+    assert shell("bench", "recall", "--data", "gone.json").exit_code == 2
+    assert (
+        "no embedder"
+        in shell.error("bench", "recall", "--data", file("b.json", _data()), "--embedder", "magic", code=2)["message"]
+    )

@@ -1,0 +1,55 @@
+"""The source of the core, parsed once for the tests of its conventions."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "core" / "tierkeep"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file. `name` is dotted and relative to the package: "dates.render", "dates", "" for the package itself."""
+
+    name: str
+    source: str
+    is_package: bool = False
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    @property
+    def folder(self) -> str:
+        """First part of the name: the role."""
+        return self.name.partition(".")[0]
+
+
+def load(path: Path) -> Module:
+    parts = path.relative_to(CORE).with_suffix("").parts
+    is_package = parts[-1] == "__init__"
+    return Module(".".join(parts[:-1] if is_package else parts), path.read_text(encoding="utf-8"), is_package)
+
+
+@pytest.fixture(scope="session")
+def core() -> list[Module]:
+    """Every module of the core, by name."""
+    return sorted((load(path) for path in CORE.rglob("*.py")), key=lambda module: module.name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def module() -> type[Module]:
+    """The class, for the made-up modules with which the checks themselves are checked."""
+    return Module
