@@ -24,8 +24,9 @@ _UNVOUCHED = {
 }
 #: C0 and C1 controls but line feed and tab; bidirectional overrides; zero-width characters that hide text from people.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_FENCE = re.compile(r"<(?=/?\s*memory)", re.IGNORECASE)
-_LINE_END = re.compile(r"[ \t]*(?:\r\n|\r|\n|\u2028|\u2029)\s*")
+_FENCE = re.compile(r"<(?=[\s/]*memory)", re.IGNORECASE)
+# The look-behind keeps it linear: a long run of blanks is tried once, from its beginning.
+_LINE_END = re.compile(r"(?<![ \t])[ \t]*(?:\r\n|\r|\n|\u2028|\u2029)\s*")
 
 
 def plain(text: str) -> str:

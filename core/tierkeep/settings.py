@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-_Number = TypeVar("_Number", bound=Any)
+_Number = TypeVar("_Number", float, NDArray[np.floating[Any]])
 
 
 class _Group(BaseModel):
@@ -146,7 +148,9 @@ class RetrievalSettings:
             score: At least 0; a number or an array, shape (N,).
             length: Characters of the text; of the same shape.
         """
-        return score / (length + self.density_overhead) ** self.density
+        price: _Number = (length + self.density_overhead) ** self.density
+        worth: _Number = score / price
+        return worth
 
 
 class Settings(_Group):

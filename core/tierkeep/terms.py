@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import islice
 
 import numpy as np
-import snowballstemmer  # type: ignore[import-untyped]  # has no annotations
+import snowballstemmer
 from numpy.typing import NDArray
 
 __all__ = ["MAX_TERMS", "MAX_WORD", "analyze", "term_id", "term_ids"]

@@ -175,7 +175,7 @@ def test_what_is_worth_knowing_is_told(shell: Any, file: Callable[..., str]) -> 
     )
     assert result.exit_code == 0
     assert "--me NAME" in result.stdout
-    assert "carry no date" in result.stdout
+    assert "3 messages without a date" in result.stdout
 
 
 def test_an_unknown_format_lists_the_known_ones(shell: Any, file: Callable[..., str]) -> None:

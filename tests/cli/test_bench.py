@@ -61,3 +61,8 @@ def test_wrong_data_and_embedder(shell: Any, file: Callable[..., str]) -> None:
         "no embedder"
         in shell.error("bench", "recall", "--data", file("b.json", _data()), "--embedder", "magic", code=2)["message"]
     )
+
+
+def test_bench_kill_finds_nothing_lost(shell: Any) -> None:
+    report = shell.json("bench", "kill", "--trials", "1")
+    assert (report["trials"], report["lost"], report["ok"]) == (1, 0, True)

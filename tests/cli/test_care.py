@@ -212,3 +212,13 @@ def test_doctor_in_words(shell: Any) -> None:
 def test_doctor_on_a_file_that_is_no_store(shell: Any) -> None:
     shell.store.write_text("a letter " * 50)
     assert shell.error("doctor", code=3)["type"] == "StoreCorrupt"
+
+
+def test_the_demo_never_writes_into_a_folder_that_has_something_in_it(filled: Any) -> None:
+    assert "not empty" in filled.error("demo", "--keep", str(filled.store), code=2)["message"]
+
+
+def test_the_demo_needs_no_owner_and_prints_one_document(shell: Any) -> None:
+    result = shell("demo", "--fast", "--json", TIERKEEP_USER="")
+    assert isinstance(json.loads(result.stdout), dict)
+    assert not shell.store.exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +35,15 @@ def test_recall_shows_evidence_or_the_block_of_a_prompt(filled: Any) -> None:
     assert any("Miso" in item["text"] for item in evidence["items"])
     assert "Miso" in filled("recall", "cat called").stdout
     assert filled("recall", "cat called", "--prompt").stdout.strip() == evidence["text"]
+
+
+def test_ask_shows_the_best_evidence_and_recall_all_of_it(shell: Any, file: Callable[..., str]) -> None:
+    lines = "".join(f"[2026-05-02 10:{n:02}] Ana: kayak trip number {n} was wet\n" for n in range(30))
+    shell("add", "-f", file("a.txt", lines))
+    count = len(shell.json("recall", "kayak trip")["items"])
+    assert count > 8
+    assert f"and {count - 8} more" in shell("ask", "Which kayak trip was wet?").stdout
+    assert shell("recall", "kayak trip").stdout.count("kayak trip") == count
 
 
 def test_nothing_found_is_exit_code_1(filled: Any) -> None:
@@ -119,9 +129,21 @@ def test_unusable_values_are_exit_code_2(filled: Any, args: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["ask"], ["recall"], ["history"], ["ask", "x", "--budget", "0"], ["ask", "x", "--budget", "many"], ["ask", "x", "--deadline", "-1"], ["ask", "x", "--deadline", "nan"],
-     ["list", "--limit", "0"], ["ask", "x", "y"], ["sessions", "x"], ["sesions"], ["ask", "x", "--bogus"]],
-)  # fmt: skip
+    [
+        ["ask"],
+        ["recall"],
+        ["history"],
+        ["ask", "x", "--budget", "0"],
+        ["ask", "x", "--budget", "many"],
+        ["ask", "x", "--deadline", "-1"],
+        ["ask", "x", "--deadline", "nan"],
+        ["list", "--limit", "0"],
+        ["ask", "x", "y"],
+        ["sessions", "x"],
+        ["sesions"],
+        ["ask", "x", "--bogus"],
+    ],
+)
 def test_usage_errors_are_exit_code_2(filled: Any, args: list[str]) -> None:
     result = filled(*args)
     assert result.exit_code == 2

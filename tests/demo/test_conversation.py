@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
+
 from tierkeep.demo import load_conversation, load_script
 
 Turn = dict[str, str]

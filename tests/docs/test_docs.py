@@ -11,6 +11,7 @@ import asyncio
 import doctest
 import importlib
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -265,7 +266,14 @@ def test_example_is_short_and_runs_offline(path: Path, tmp_path: Path) -> None:
     # The same switch as in these tests: it lives in their conftest, which a process of its own must load itself.
     switch = f"runpy.run_path({str(ROOT / 'tests' / 'conftest.py')!r})['forbid_network']()"
     start = f"import runpy; {switch}; runpy.run_path({str(path)!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", start], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", start],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CORE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip(), "an example shows something"
 

@@ -84,6 +84,10 @@ def test_a_broken_file_is_an_import_error(value: Any) -> None:
         load(value)
 
 
+def test_sniffing_blank_space_ends() -> None:
+    assert not any(reader.sniff(" " * 65_536, Path("a.json")) for reader in (*READERS, *GENERAL))
+
+
 def test_general_formats_are_not_taken_for_benchmarks() -> None:
     for text in ('[{"role": "user", "content": "qa session_1"}]', "Ana: hi\nBo: ho\n"):
         assert not any(reader.sniff(text, Path("a.json")) for reader in READERS)

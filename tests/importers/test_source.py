@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -108,9 +110,20 @@ def test_too_long_document_and_line_are_refused() -> None:
         list(ImportFile("a.txt", data=data, max_line=20, encoding="latin-1").lines())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"Ana: hi\nBo: ho\n",))
+    writer.start()
+    source = ImportFile(path)
+    writer.join()
+    assert [m.text for _, m in read(source, detect(source), ReadOptions())] == ["hi", "ho"]
+
+
 def _zip(members: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in members.items():
             archive.writestr(name, text)
     return buffer.getvalue()
@@ -129,3 +142,7 @@ def test_zip_without_conversations_and_damaged_zip_are_import_errors() -> None:
         ImportFile("export.zip", data=_zip({"other.json": "[]"}))
     with pytest.raises(ImportFormatError, match="zip"):
         ImportFile("export.zip", data=_zip({"conversations.json": "[]"})[:30])
+    whole = bytearray(_zip({"conversations.json": json.dumps(list(range(2000)))}))
+    whole[200:260] = bytes(60)
+    with pytest.raises(ImportFormatError, match="zip"):
+        ImportFile("export.zip", data=bytes(whole)).text()

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tierkeep.errors import NotFoundError, OpRefused
 from tierkeep.ledger import SqliteLedger
@@ -37,9 +37,10 @@ class Oracle:
             found |= dict.fromkeys(self.records[source]["roots"] if source in self.records else [source])
         return list(found)
 
-    def commit(self, before: dict[str, Image], touched: list[str]) -> None:
-        rows = [(id_, before.get(id_), copy.deepcopy(self.records.get(id_))) for id_ in touched]
-        self.batches.append({"before": before, "rows": rows, "sealed": False})
+    def commit(self, before: dict[str, Image], steps: list[tuple[str, Image | None]]) -> None:
+        touched = list(dict.fromkeys(id_ for id_, _ in steps))
+        rows = [(id_, before.get(id_)) for id_ in touched] + steps
+        self.batches.append({"before": before, "touched": touched, "rows": rows, "sealed": False})
 
     def forget(self, ids: set[str]) -> tuple[set[str], set[str]]:
         gone = {id_ for id_ in ids if id_ in self.events}
@@ -76,7 +77,7 @@ class Oracle:
             return image is not None and bool(gone & {*image["roots"], *image["sources"], *(link[1] for link in image["links"])})
 
         rows = [(batch, row) for batch in self.batches for row in batch["rows"]]
-        purged = [(b, row) for b, row in rows if row[0] in hit or names(row[1]) or names(row[2])]
+        purged = [(b, row) for b, row in rows if row[0] in hit or names(row[1])]
         vanished = {row[0] for _, row in purged} - set(self.records)
         for batch, row in rows:
             if row[0] in vanished or any(row is other for _, other in purged):
@@ -99,6 +100,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.count += 1
         return f"{self.count:x}"
 
+    @initialize()
+    def begin(self) -> None:
+        for scope in SCOPES:
+            self.append(scope, ["x", "yy", "z?"], "s")
+
     @rule(scope=WHO, texts=st.lists(TEXT, min_size=1, max_size=3), session=st.sampled_from(["s", "t"]))
     def append(self, scope: Scope, texts: list[str], session: str) -> None:
         drafts = [draft(text, id=f"e{self.fresh()}", session=session) for text in texts]
@@ -112,26 +118,33 @@ class LedgerMachine(RuleBasedStateMachine):
         return data.draw(st.lists(st.sampled_from([*oracle.events, *oracle.records]), min_size=least, max_size=3, unique=True))
 
     @precondition(lambda self: any(oracle.events for oracle in self.oracles.values()))
+    @rule(data=st.data())
+    def change_again(self, data: st.DataObject) -> None:
+        self.change(data, False)
+
+    @precondition(lambda self: any(oracle.events for oracle in self.oracles.values()))
     @rule(data=st.data(), refuse=st.sampled_from([False, False, False, True]))
     def change(self, data: st.DataObject, refuse: bool) -> None:
         scope = data.draw(st.sampled_from([s for s in SCOPES if self.oracles[s].events]))
         oracle = self.oracles[scope]
-        before, ops, touched = copy.deepcopy(oracle.records), [], dict[str, None]()
+        before = copy.deepcopy(oracle.records)
+        ops: list[Op] = []
+        steps: list[tuple[str, Image | None]] = []
         for _ in range(data.draw(st.integers(1, 3))):
             op, ids = self.draw_op(data, scope)
             ops.append(op)
-            touched |= dict.fromkeys(ids)
+            steps += [(id_, copy.deepcopy(oracle.records.get(id_))) for id_ in ids]
         if refuse:
             ops.append(Op(op="add", record=record("bad", "nothing", scope=scope)))
         try:
             with self.ledger.transaction(scope) as tx:
-                assert tx.apply(ops) == list(touched)
+                assert tx.apply(ops) == list(dict.fromkeys(id_ for id_, _ in steps))
         except OpRefused:
             assert refuse
             oracle.records = before
         else:
             assert not refuse
-            oracle.commit(before, list(touched))
+            oracle.commit(before, steps)
 
     def draw_op(self, data: st.DataObject, scope: Scope) -> tuple[Op, list[str]]:
         """An op that must succeed, applied to the oracle already."""
@@ -153,7 +166,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if kind == "supersede":
             target.update(status="superseded", valid_to="2026-05-02")
             new = self.new_record(data, scope, [["supersedes", id_, 1.0]])
-            return Op(op="supersede", target=id_, record=record(new["id"], *new["sources"], scope=scope, text=new["text"])), [id_, new["id"]]
+            draft_record = record(new["id"], *new["sources"], scope=scope, text=new["text"])
+            return Op(op="supersede", target=id_, record=draft_record), [id_, new["id"]]
         if kind == "retract":
             target["status"] = "retracted"
             return Op(op="retract", target=id_), [id_]
@@ -173,18 +187,20 @@ class LedgerMachine(RuleBasedStateMachine):
         oracle.records[id_] = {**new, "links": links, "version": 1, "valid_to": None}
         return new
 
-    @rule(scope=WHO)
-    def undo(self, scope: Scope) -> None:
+    @precondition(lambda self: any(oracle.batches for oracle in self.oracles.values()))
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        scope = data.draw(st.sampled_from([s for s in SCOPES if self.oracles[s].batches]))
         oracle = self.oracles[scope]
-        if not oracle.batches or oracle.batches[-1]["sealed"]:
+        if oracle.batches[-1]["sealed"]:
             try:
                 self.ledger.undo(scope)
             except NotFoundError:
                 return
             raise AssertionError("an undo that must be refused was done")
         batch = oracle.batches.pop()
-        assert self.ledger.undo(scope) == [id_ for id_, *_ in batch["rows"]]
-        touched = {id_ for id_, *_ in batch["rows"]}
+        touched = batch["touched"]
+        assert self.ledger.undo(scope) == touched
         kept = {id_: r for id_, r in oracle.records.items() if id_ not in touched}
         order = list(batch["before"])
         oracle.records = kept | {id_: batch["before"][id_] for id_ in touched if id_ in batch["before"]}
@@ -225,6 +241,6 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLedgerMachine = LedgerMachine.TestCase

@@ -33,7 +33,7 @@ def request(skill: str = "answer", **more: object) -> ChatRequest:
 def test_replies_in_order_then_fails_loudly() -> None:
     chat = ScriptedChat(["one", "two"])
     assert [chat.complete(request()).text, chat.complete(request("judge")).text] == ["one", "two"]
-    with pytest.raises(ModelError, match="number 3 .skill 'scan'"):
+    with pytest.raises(ModelError, match=r"number 3 .skill 'scan'"):
         chat.complete(request("scan"))
     assert [made.skill for made in chat.requests] == ["answer", "judge", "scan"]
 

@@ -42,9 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {PUBLIC, "errors", "records", "memory", "importers", "evaluate", "demo"},  # memory: the type that Memory.scope returns
 }
 #: (importing module, imported module): why it may.
-IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("settings", "retrieve.weights"): "the numbers of retrieval are documented beside the formulas that use them; it imports nothing",
-}
+IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {}
 ANYWHERE = {"pydantic", "numpy", "snowballstemmer", "dateutil"}
 #: Optional packages, each with the folders or modules that may import it.
 ONLY_IN: dict[str, set[str]] = {

@@ -43,7 +43,7 @@ _BENCHMARKS = re.compile(r"locomo|realtalk|lifebench|realmem|longmemeval|memdail
 _LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 #: An absolute path into one machine: somebody's home, or where some runner keeps its checkouts.
 _MACHINE = re.compile(r"(?<![\w.:/-])/(?:root|work|farm|home/\w+|Users/\w+|mnt/\w+|tmp/(?:research|tk)\b)(?:/|\b)")
-_NOT_OURS = {".git", ".venv", "node_modules", "dist", "build", "__pycache__", "shared"}
+_NOT_OURS = {".git", ".venv", ".hypothesis", "node_modules", "dist", "build", "__pycache__", "shared"}
 
 
 def long_modules(module: Any) -> Iterator[str]:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from tierkeep.records import TermRow
-from tierkeep.retrieve.index import 
 from tierkeep.terms import term_ids
 
 WORDS = ("tea", "coffee", "bicycle", "lisbon", "garden", "violin", "train", "dentist", "the", "mara", "ilya")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from tierkeep.dates import answer_time, describe, find_times
@@ -37,7 +37,6 @@ _THIN = 3
 #: They say which value is wanted, not of what.
 _TIME_WORDS = "now nowadays currently today still"
 _COLLECTS = re.compile(r"\bhow (?:many|often)\b|\b(?:list|name) (?:all|every|the)\b", re.IGNORECASE)
-_LISTED = 8
 _OUTSIDE = {Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN}
 
 
@@ -88,23 +87,24 @@ def _from_profile(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> D
 def _from_collection(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
     """Quote, in order of time, what was said of each thing that is to be counted or listed. Counting is left to the reader.
 
-    Two quotes of one conversation are most likely one thing told twice, so the better one is kept.
+    What is counted is named by the word of the question that most conversations share. Two messages of one conversation are
+    most likely one thing told twice, so the better one is kept.
     """
     if not _COLLECTS.search(query.text):
         return None
     pool = [item for item in ranked if not item.flag and item.origin not in _OUTSIDE]
-    wanted = set(analyze(query.text)) - set(analyze(_TIME_WORDS))
-    rarity = _rarity(pool)
-    covered = [sum(rarity.get(term, 0.0) for term in wanted & set(analyze(item.text))) for item in pool]
-    enough = max(covered, default=0.0) / 2
+    wanted = _wanted(query)
+    spread = {term: len({item.session for item in pool if term in analyze(item.text)}) for term in wanted}
+    counted = max(sorted(wanted), key=lambda term: spread[term], default="")
     found: dict[str, EvidenceItem] = {}
-    for item, share in zip(pool, covered, strict=True):
-        if share > 0 and share >= enough:
+    for item in pool:
+        if counted in analyze(item.text):
             found.setdefault(item.session, item)
     if len(found) < 2:
         return None
-    told = sorted(list(found.values())[:_LISTED], key=lambda item: (item.at[:10], item.order))
-    lines = [_cite(item, _best_sentence(query, item)) for item in told]
+    told = sorted(found.values(), key=lambda item: (item.at[:10], item.order))
+    rarity = _rarity(pool)
+    lines = [_cite(item, _window(item, wanted, rarity)[1]) for item in told]
     return Draft(text="Told of, oldest first: " + "; ".join(lines), used=tuple(item.id for item in told))
 
 
@@ -121,7 +121,7 @@ def _from_times(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Dra
         item = events[0]
         span = answer_time(query.text, item.text, _day(item))
         if span is not None:
-            said = describe(span)
+            said = f"{describe(span)} ({span.phrase})" if span.relative else describe(span)
             return Draft(text=f"{said}. {_cite(item, _best_sentence(query, item))}", short=said, used=(item.id,))
     return None
 
@@ -150,27 +150,37 @@ def _day(item: EvidenceItem) -> date:
 
 
 def _from_sentences(query: Query, ranked: Sequence[EvidenceItem]) -> Draft:
-    """Quote the one or two sentences in a row that cover the question best, with their neighbours when they add nothing to it."""
-    wanted = set(analyze(query.text)) - set(analyze(_TIME_WORDS))
+    """Quote the sentences that cover the question best, with their neighbours when they add nothing to it."""
+    wanted = _wanted(query)
     pool = [item for item in ranked if item.flag != "EARLIER"] or ranked
     rarity = _rarity(pool)
     top = max(item.score for item in pool) or 1.0
-    best: tuple[float, EvidenceItem, list[str], int, int] | None = None
+    best, quote = pool[0], pool[0].text
+    most = -math.inf
     for item in pool:
-        sentences = _sentences(item.text)
-        terms = [wanted & set(analyze(sentence)) for sentence in sentences]
-        base = item.score / top - (100.0 if item.origin in _OUTSIDE else 0.0)
-        for first, last in _windows(sentences):
-            found = set().union(*terms[first : last + 1])
-            worth = base + sum(rarity.get(term, 0.0) for term in found) - (_SECOND if last > first else 0.0)
-            worth -= 0.5 if sentences[last].endswith("?") else 0.0
-            if best is None or worth > best[0]:
-                best = (worth, item, sentences, first, last)
-    if best is None:
-        return Draft(text=_cite(pool[0], pool[0].text), used=(pool[0].id,))
-    _, item, sentences, first, last = best
-    quote = _telling(sentences, first, last, wanted)
-    return Draft(text=_cite(item, quote), short=_residual(quote, wanted), used=(item.id,))
+        worth, said = _window(item, wanted, rarity)
+        worth += item.score / top - (100.0 if item.origin in _OUTSIDE else 0.0)
+        if said and worth > most:
+            most, best, quote = worth, item, said
+    return Draft(text=_cite(best, quote), short=_residual(quote, wanted), used=(best.id,))
+
+
+def _wanted(query: Query) -> set[str]:
+    return set(analyze(query.text)) - set(analyze(_TIME_WORDS))
+
+
+def _window(item: EvidenceItem, wanted: set[str], rarity: Mapping[str, float]) -> tuple[float, str]:
+    """Return the one or two sentences in a row that cover most of what is wanted, and how much that is; (0, "") for no text."""
+    sentences = _sentences(item.text)
+    terms = [wanted & set(analyze(sentence)) for sentence in sentences]
+    best, quote = 0.0, ""
+    for first, last in _windows(sentences):
+        found = terms[first] | terms[last]
+        worth = sum(rarity.get(term, 0.0) for term in sorted(found)) - (_SECOND if last > first else 0.0)
+        worth -= 0.5 if sentences[last].endswith("?") else 0.0
+        if not quote or worth > best:
+            best, quote = worth, _telling(sentences, first, last, wanted)
+    return best, quote
 
 
 def _windows(sentences: Sequence[str]) -> Iterator[tuple[int, int]]:

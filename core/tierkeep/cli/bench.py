@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,9 +26,11 @@ _Data = Annotated[
     typer.Option("--data", metavar="FILE", help="File in the format tierkeep-bench/1; may be given several times."),
 ]
 _Budget = Annotated[int, typer.Option("--budget", min=1, help="Tokens of evidence for each question.")]
+_AnyBudget = Annotated[int | None, typer.Option("--budget", min=1, help="Tokens of evidence; by tier otherwise.")]
 _Embedder = Annotated[str, typer.Option("--embedder", help="Embedder to measure with: none.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 _Trials = Annotated[int, typer.Option("--trials", min=1, help="How often a writer is killed.")]
+_Seed = Annotated[int, typer.Option("--seed", help="Decides the moments of the kills.")]
 _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 
@@ -54,7 +57,7 @@ def recall(data: _Data, budget: _Budget = 2048, embedder: _Embedder = "none", as
     _run(as_json, measure)
 
 
-def dates(data: _Data, budget: _Budget = 2048, as_json: _Json = False) -> None:
+def dates(data: _Data, budget: _AnyBudget = None, as_json: _Json = False) -> None:
     """Measure how many questions about a time are answered with the right one.
 
     Example: tierkeep bench dates --data my-chat.json
@@ -74,12 +77,18 @@ def speed(n: _Size = 10_000, as_json: _Json = False) -> None:
     _run(as_json, lambda out: _module("speed").run(n))
 
 
-def kill(trials: _Trials = 20, as_json: _Json = False) -> None:
+def kill(trials: _Trials = 20, seed: _Seed = 1, as_json: _Json = False) -> None:
     """Kill a writing process again and again, and check that nothing it had stored is lost. Exit code 1 if it is.
 
     Example: tierkeep bench kill --trials 20
     """
-    _run(as_json, lambda out: _module("kill").run(trials=trials))
+
+    def measure(out: Output) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            totals: dict[str, int] = _module("kill").kill_trials(trials, Path(folder), seed)
+        return {**totals, "ok": not (totals["lost"] or totals["unopenable"] or totals["verify_failed"])}
+
+    _run(as_json, measure)
 
 
 def _module(name: str) -> ModuleType:

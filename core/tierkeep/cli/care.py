@@ -13,8 +13,8 @@ import typer
 from rich.text import Text
 
 from tierkeep.cli import doctor as checks
-from tierkeep.cli.call import BAD_INPUT, DONE, NOTHING, Call, command
-from tierkeep.cli.output import counted, facts, literal, rows, to_json
+from tierkeep.cli.call import DONE, NOTHING, Call, command, guarded
+from tierkeep.cli.output import Output, counted, facts, literal, rows, to_json
 from tierkeep.errors import ImportFormatError, InputError, NotFoundError, StoreUnavailable
 from tierkeep.importers import ImportFile
 from tierkeep.records import ForgetReport
@@ -32,7 +32,7 @@ def attach(app: typer.Typer) -> None:
     command(app, "undo")(undo)
     command(app, "verify")(verify)
     command(app, "doctor")(doctor)
-    command(app, "demo")(demo)
+    app.command("demo")(demo)
 
 
 def forget(call: Call, id: _ForgetIds = None, everything: _All = False, yes: _Yes = False) -> int:
@@ -238,17 +238,21 @@ def _extras_shown(extras: Mapping[str, bool]) -> dict[str, str]:
     return {name: "installed" if there else f'pip install "tierkeep[{name}]"' for name, there in extras.items()}
 
 
-def demo(call: Call) -> int:
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="No progress bar.")] = False,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="FOLDER", help="Keep its memory in a new folder.")
+    ] = None,
+) -> None:
     """Watch a ten-month memory at work: questions, a changed fact, an attack, a forget. Needs no store and no key.
+
+    Exit code 1 when it breaks one of its promises.
 
     Example: tierkeep demo
     """
-    try:
-        from tierkeep.cli.demo import run
-    except ModuleNotFoundError as error:
-        if error.name != "tierkeep.cli.demo":
-            raise
-        call.out.error("this installation has no demo", kind="MissingDemo")
-        return BAD_INPUT
-    code = run()
-    return code if isinstance(code, int) else DONE
+    from tierkeep.cli.demo import run
+
+    code = guarded(Output(as_json=as_json), lambda: run(as_json=as_json, fast=fast, store=keep))
+    if code:
+        raise typer.Exit(code)

@@ -140,24 +140,35 @@ def source_of(item: EvidenceItem) -> Text:
     return Text(clean(" · ".join(parts)), style="dim")
 
 
-def evidence_table(evidence: Evidence) -> list[RenderableType]:
-    """Return the memories behind an answer with their dates and sources, and the lines worked out from them."""
+def evidence_table(evidence: Evidence, limit: int | None = None) -> list[RenderableType]:
+    """Return the memories behind an answer with their dates and sources, and the lines worked out from them.
+
+    Args:
+        evidence: What to show.
+        limit: Show only so many memories, the best ones, in their reading order.
+    """
+    items = evidence.items
+    if limit is not None and len(items) > limit:
+        best = sorted(range(len(items)), key=lambda index: (-items[index].score, index))[:limit]
+        items = tuple(items[index] for index in sorted(best))
     head = (
         f"Evidence: {counted(len(evidence.items), 'memory', 'memories')}, {evidence.tokens} of {evidence.budget} tokens"
     )
     head += f" ({evidence.tokenizer}), tier {evidence.tier or '-'}{', partial' if evidence.partial else ''}"
     shown: list[RenderableType] = [Text(clean(head), style="bold")]
-    if evidence.items:
+    if items:
         entries = (
             (
                 day_and_time(item.at),
                 one_line(item.speaker or item.flag.lower() or "-", 40),
                 Text.assemble(one_line(item.text), "\n", source_of(item)),
             )
-            for item in evidence.items
+            for item in items
         )
         shown.append(rows(("when", "who", "what"), entries))
     shown += [Text.assemble(("worked out: ", "dim"), one_line(entry)) for entry in evidence.computed]
+    if len(items) < len(evidence.items):
+        shown.append(Text(f"and {len(evidence.items) - len(items)} more: tierkeep recall shows all of them", "dim"))
     if evidence.note:
         shown.append(literal(evidence.note, "dim"))
     return shown

@@ -16,6 +16,8 @@ from tierkeep.cli.call import DONE, NOTHING, Call, command
 from tierkeep.cli.output import clean, day_and_time, evidence_table, literal, one_line, rows, steps_table
 from tierkeep.records import Event, Revision
 
+_BEST = 8  # memories that `ask` shows beside its answer
+
 _Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")]
 _Budget = Annotated[int | None, typer.Option("--budget", min=1, help="Tokens that the evidence may take.")]
 _Deadline = Annotated[
@@ -52,7 +54,7 @@ def ask(
         answer = mine.ask(question, budget=budget, deadline_s=deadline, now=now)
     shown: list[RenderableType] = [Panel(literal(answer.text), expand=False)]
     if answer.evidence:
-        shown += evidence_table(answer.evidence)
+        shown += evidence_table(answer.evidence, limit=_BEST)
     if explain:
         cost = f"{answer.usage.ms:.1f} ms"
         if answer.usage.calls:

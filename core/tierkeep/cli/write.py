@@ -34,7 +34,7 @@ _FORMATS = (*BENCHMARK_READERS, *READERS)
 _BATCH = 500  # messages a transaction: few enough for a moving progress bar, many enough to be fast
 _FILES = "Files"
 
-_Text = Annotated[str | None, typer.Argument(metavar="[TEXT | -]", help="What to remember; - reads standard input.")]
+_Text = Annotated[str | None, typer.Argument(metavar="TEXT | -", help="What to remember; - reads standard input.")]
 _Files = Annotated[
     list[str] | None,
     typer.Option(
@@ -201,7 +201,9 @@ class _Import:
         """Return everything worth knowing about this import, each once."""
         told = self.tally.lines() + list(self.notes)
         if self.tally.undated:
-            told.append(f"{self.tally.undated} messages carry no date and count as said now; pass --at to date them")
+            told.append(
+                f"{counted(self.tally.undated, 'message')} without a date count as said now; pass --at to date them"
+            )
         if self.tally.people and self.options.me is None and not self.options.untrusted:
             names = ", ".join(name for name, _ in self.tally.people.most_common(6))
             told.append(f"nobody counts as the user; pass --me NAME to mark your own messages (speakers: {names})")

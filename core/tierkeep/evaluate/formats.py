@@ -18,7 +18,7 @@ from tierkeep.importers.source import ImportFile
 BENCH_FORMAT = "tierkeep-bench/1"
 
 _BENCH = re.compile(r'"format"\s*:\s*"tierkeep-bench/1"')
-_LOCOMO = re.compile(r'"session_\d{1,4}_date_time"\s*:|^\s*\[?\s*\{\s*"qa"\s*:\s*\[')
+_LOCOMO = re.compile(r'"session_\d{1,4}_date_time"\s*:|^\[?\s*\{\s*"qa"\s*:\s*\[')
 _SESSION = re.compile(r"session_(\d{1,4})")
 
 
@@ -60,7 +60,7 @@ class LoCoMoConversations:
 
     def sniff(self, head: str, path: Path) -> bool:
         """Return whether the file begins with questions or dated sessions as LoCoMo's does."""
-        return _LOCOMO.search(head) is not None
+        return _LOCOMO.search(head.lstrip()) is not None
 
     def find(self, source: ImportFile, options: ReadOptions, tally: Tally) -> Iterator[Found]:
         """Yield the turns of every conversation, session by session."""

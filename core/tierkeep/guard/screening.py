@@ -20,31 +20,40 @@ _SIGNALS = {
         r"\b(?:instructions?|rules?|guidelines?|messages?|prompts?|policy|policies)\b",
         re.I,
     ),
+    # At the beginning of a line, behind marks. Possessive, and from the first blank of a run, to stay linear in hostile white space.
     "poses_as_system": re.compile(
-        r"(?:^|\n)\s*[\[<(*#]{0,3}\s*(?:system|developer|admin(?:istrator)?)\s*"
-        r"(?:message|prompt|notice|note|override|update|instruction)?\s*[\]>)*]{0,3}\s*:"
+        r"(?:^\s*+|(?<!\s)[^\S\n]*+\n\s*+)[\[<(*#]{0,3}+\s*+(?:system|developer|admin(?:istrator)?)\s*+"
+        r"(?:message|prompt|notice|note|override|update|instruction)?\s*+[\]>)*]{0,3}+\s*+:"
         r"|\b(?:system|developer) (?:message|prompt|instruction|notice|override)s?\b|<\|?(?:im_start|system)\|?>",
         re.I,
     ),
     "addresses_agent": re.compile(
-        r"\b(?:assistants?|agents?|ai|llm|chatbots?|language models?)\b.{0,60}"
-        r"\b(?:must|should|shall|need to|are (?:required|instructed) to|has to|have to|will now)\b",
+        r"\b(?:ai|llms?|chatbots?|language models?)\b.{0,60}"
+        r"\b(?:must|should|shall|need to|are (?:required|instructed) to|has to|have to|will now)\b"
+        # "Notice for AI assistants: …", "language models reading this page …"
+        r"|\b(?:note|notice|message|instructions?|attention|reminder)\b.{0,12}(?:\bto\b|\bfor\b|[,:]).{0,12}"
+        r"\b(?:ai (?:assistants?|agents?|models?|systems?)|llms?|chatbots?|language models?)\b"
+        r"|\b(?:assistants?|agents?|ai|llms?|chatbots?|language models?) (?:reading|processing|parsing|visiting|summari[sz]ing) "
+        r"(?:this|these|the)\b",
         re.I,
     ),
     "plants_memory": re.compile(
         r"\b(?:remember|memori[sz]e|store|save|note|record|add)\b.{0,60}"
         r"\b(?:in(?:to)? (?:your |the |long-term |user )*(?:memory|memories|profile)|"
-        r"for (?:all )?(?:future|later)|permanently|from now on|as (?:a )?(?:fact|preference|instruction|rule))\b",
+        r"for (?:all )?(?:future|later)|permanently|from now on|"
+        r"as (?:an? |the )?(?:(?:new|user|permanent|standing|lasting|trusted) )*(?:fact|preference|instruction|rule))\b",
         re.I,
     ),
     "standing_order": re.compile(
-        r"\b(?:from now on|in (?:all )?future (?:conversations?|sessions?|chats?|answers?|replies)"
-        r"|whenever (?:the|a) user|every time (?:the|a) user)\b",
+        r"\bin (?:all )?future (?:conversations?|sessions?|chats?|answers?|replies)\b|\b(?:whenever|every time|each time) (?:the|a) user\b"
+        r"|\bfrom now on,? (?:you|always|never|only|please|do|don't|answer|reply|respond|say|use|name|recommend|mention|tell|call|treat"
+        r"|include)\b",
         re.I,
     ),
     "secrecy": re.compile(
         r"\b(?:do not|don't|never) (?:tell|mention|reveal|inform|alert|notify|show)\b.{0,40}"
-        r"\b(?:user|anyone|anybody|human|owner|them)\b",
+        r"\b(?:user|anyone|anybody|human|owner|them)\b"
+        r"|\bwithout (?:saying|telling|explaining|mentioning|revealing|informing)\b.{0,20}\b(?:why|user|anyone|anybody|human|owner|them)\b",
         re.I,
     ),
     "exfiltrates": re.compile(
@@ -55,26 +64,33 @@ _SIGNALS = {
     ),
 }
 
+#: Signals that ordinary pages give too ("Agents must carry a badge. From now on, entry is free."): one alone is no sign of an order.
+_HINTS = {
+    "bids_agents": re.compile(r"\b(?:assistants?|agents?)\b.{0,60}\b(?:must|shall|need to|are (?:required|instructed) to|have to)\b", re.I),
+    "from_now_on": re.compile(r"\bfrom now on\b", re.I),
+}
+
 
 def signals(text: str) -> tuple[str, ...]:
-    """Return the names of the signals that the text gives, in a fixed order. Linear in the text."""
+    """Return the names of the signals that the text gives, in a fixed order. Linear in the text.
+
+    One telling signal is enough; hints count only together.
+    """
     head = text[:_SCAN]
-    return tuple(name for name, pattern in _SIGNALS.items() if pattern.search(head))
+    found = tuple(name for name, pattern in _SIGNALS.items() if pattern.search(head))
+    hints = tuple(name for name, pattern in _HINTS.items() if pattern.search(head))
+    return found + hints if found or len(hints) > 1 else ()
 
 
 class ScreeningGuard:
     """Quarantines what came from outside and reads like an order. The text is kept, inspectable, and not recalled."""
-
-    def __init__(self, needed: int = 1) -> None:
-        """Quarantine from `needed` distinct signals on."""
-        self._needed = needed
 
     def admit(self, draft: EventDraft) -> EventDraft:
         """Return the draft, quarantined when it gives signals and its origin is outside."""
         if draft.origin.source not in FROM_OUTSIDE:
             return draft
         found = signals(draft.text)
-        if len(found) < self._needed:
+        if not found:
             return draft
         meta = {**draft.meta, "tierkeep.signals": list(found)}
         return draft.model_copy(update={"authority": Authority.QUARANTINED, "meta": meta})

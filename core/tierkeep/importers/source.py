@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ MAX_LINE = 64 * 2**20
 HEAD = 65_536
 _ZIP_MEMBER = "conversations.json"
 _ZIP_MAGIC = b"PK\x03\x04"
+#: What zipfile raises for a damaged file, a method it does not know and one that needs a password.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class ImportFile:
@@ -134,6 +137,8 @@ class ImportFile:
         if self._data is None and self.path.is_dir():
             self.broken("this is a folder; name the file inside it")
         try:
+            if self._data is None and self.path.exists() and not self.path.is_file():
+                self._data = self.path.read_bytes()  # a pipe gives its bytes only once
             with self._open() as file:
                 if not file.read(1):
                     self.broken("the file is empty")
@@ -155,7 +160,7 @@ class ImportFile:
         try:
             with self._zip() as archive, archive.open(self._member(archive)) as member:
                 yield cast(BinaryIO, member)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged, unknown method, password
+        except _ZIP_ERRORS as error:
             self.broken(f"the zip file cannot be read: {error}", cause=error)
 
     def _raw(self) -> BinaryIO:

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -28,6 +28,7 @@ Durability = Literal["normal", "full"]
 
 _FORK_WAIT_S = 2.0  # a fork waits this long for other threads' calls to end; then those connections are left behind
 _CACHE_KIB = 8192
+_CLOSED = "This ledger is closed (an in-memory one does not follow a fork). Open it again."
 
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "is locked by another writer for longer than the busy timeout; try again",
@@ -99,11 +100,18 @@ def _typed(error: sqlite3.Error, where: str | None) -> TierkeepError:
 class _Handle:
     """One connection, the lock under which it is used, and the process that may use it."""
 
-    __slots__ = ("__weakref__", "connection", "lock")
+    __slots__ = ("__weakref__", "connection", "lock", "pid")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.pid = os.getpid()
         self.connection: sqlite3.Connection | None = None
+
+    def __del__(self) -> None:
+        # A connection and its statement cache hold each other, so a dead thread's would stay open until the next collection.
+        if self.pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self.close()
 
     def close(self) -> None:
         if self.connection is not None:
@@ -242,7 +250,7 @@ class Connections:
             if self.claim is None:
                 self._closed = True
         if self._closed:
-            raise StoreUnavailable("This ledger is closed (an in-memory one does not follow a fork).", path=self.where)
+            raise StoreUnavailable(_CLOSED, path=self.where)
         if self.claim is None:
             return self._shared
         handle: _Handle | None = getattr(self._local, "handle", None)
@@ -258,10 +266,22 @@ class Connections:
 
     @contextmanager
     def _lend(self, handle: _Handle) -> Iterator[sqlite3.Connection]:
-        with handle.lock, translated(self.where):
-            if handle.connection is None:
-                handle.connection = self._open()
-            yield handle.connection
+        # In memory the one connection is busy while another thread writes, and that thread may be waiting for this one.
+        if not handle.lock.acquire(timeout=self._timeout):
+            raise StoreUnavailable("Another thread has been writing for longer than the busy timeout.", path=self.where)
+        try:
+            with translated(self.where):
+                yield self._ready(handle)
+        finally:
+            handle.lock.release()
+
+    def _ready(self, handle: _Handle) -> sqlite3.Connection:
+        """The handle's connection, opened if need be. The caller holds its lock, so `close` is either over or yet to come."""
+        if self._closed:
+            raise StoreUnavailable(_CLOSED, path=self.where)
+        if handle.connection is None:
+            handle.connection = self._open()
+        return handle.connection
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
@@ -284,9 +304,8 @@ class Connections:
             self._writing_thread = me
             with handle.lock:
                 with translated(self.where):
-                    if handle.connection is None:
-                        handle.connection = self._open()
-                yield handle.connection
+                    connection = self._ready(handle)
+                yield connection
         finally:
             self._writing_thread = None
             writer.release()

@@ -49,6 +49,8 @@ def locate(path: str | Path) -> Path | None:
     if str(path) == ":memory:":
         return None
     try:
+        if "\0" in str(path):
+            raise ValueError
         where = Path(path).expanduser().absolute()
         if where.is_dir():
             return where / FILE_NAME

@@ -1,33 +1,27 @@
-"""Forgetting: closure over provenance, purge, and the sweep that proves it (strategies spec, 3.4 and 6.14).
+"""Forgetting: closure over provenance, and the purge of every table (strategies spec, 3.4).
 
 A record whose sources are all gone dies. One that lost a source, or rests on one that did, is blanked and quarantined until
-it is derived again. What is left of the dead in links and in the journal goes in the same transaction. After the commit the
-log is truncated and the removed text's rare terms are looked for in every table and every byte of every file.
+it is derived again. What is left of the dead in links and in the journal goes in the same transaction; `sweeping` proves it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tierkeep.errors import StorageError
 from tierkeep.ledger import scopes
-from tierkeep.ledger.canaries import MAX_CANARIES, Finder, spoken, words
-from tierkeep.ledger.connections import Connections, translated
+from tierkeep.ledger.canaries import Finder, spoken, words
 from tierkeep.ledger.ops import Change, RecordTable
 from tierkeep.ledger.rows import dumps, loads
-from tierkeep.ledger.schema import TABLES
+from tierkeep.ledger.sweeping import living, row_bytes, search
 from tierkeep.ledger.transactions import SqliteTransaction
 from tierkeep.records import Origin, Record
 
-__all__ = ["Removal", "remove", "sweep", "sweep_after"]
+__all__ = ["Removal", "remove"]
 
-_BLOCK = 4 << 20
-_CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
-_COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
+_TELLING_ID = 12  # characters of an id that is looked for after its removal
 
 
 class Removal(NamedTuple):
@@ -65,7 +59,8 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     table = transaction.table()
     gone = {row[2] for row in rows}
     dead, tainted = _closure(connection, table, [row[2] for row in rows])
-    said = [*sorted(gone | dead)]  # their very ids must not linger either
+    # Their very ids must not linger either; short ones are left out, because they turn up by chance.
+    said = [id_ for id_ in sorted(gone | dead) if len(id_) >= _TELLING_ID]
     for _, _, _, speaker, text, meta, origin in rows:
         said += [speaker, text, *spoken(loads(meta)), loads(origin)["principal"], loads(origin)["uri"]]
     said += _remove_records(connection, table, dead)
@@ -80,7 +75,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     purged |= _purge_by_words(connection, number, removed)
     vanished = {record for record in purged.values() if table.place(record) is None}
     purged |= _rows_of(connection, number, vanished)
-    _blank_revisions(connection, vanished, purged)
+    _blank_revisions(connection, number, vanished, purged)
     _write_states(transaction, table, rewritten, set(purged.values()) - vanished)
     entries = [row[1] for row in rows]
     entry = transaction.finish_batch("forget", events=sorted(entries), purged=sorted(purged))
@@ -225,14 +220,14 @@ def _purge_by_words(connection: sqlite3.Connection, number: int, removed: list[s
     """Journal rows that still hold a word of the removed text which nothing living holds."""
     question = "SELECT before, after, why, by, row, record FROM journal WHERE scope = ? AND salt IS NOT NULL"
     present: set[str] = set()
-    _search(connection, question, (number,), Finder(removed), present)
-    left = sorted(present - _living(connection, Finder(sorted(present)), number)) if present else []
+    search(connection, question, (number,), Finder(removed), present)
+    left = sorted(present - living(connection, Finder(sorted(present)), number)) if present else []
     if not left:
         return {}
     finder, purged = Finder(left), dict[int, str]()
     for *said, row, record in connection.execute(question, (number,)).fetchall():
         hit: set[str] = set()
-        finder.find(_row_bytes(said), hit)
+        finder.find(row_bytes(said), hit)
         if hit:
             purged[row] = record
     return purged
@@ -244,8 +239,15 @@ def _rows_of(connection: sqlite3.Connection, number: int, records: set[str]) -> 
     return dict(row for record in records for row in connection.execute(question, (number, record)))
 
 
-def _blank_revisions(connection: sqlite3.Connection, vanished: set[str], purged: dict[int, str]) -> None:
-    """Empty journal rows; the digest stays, so that the chain still holds. Ids of vanished records go too."""
+def _blank_revisions(connection: sqlite3.Connection, number: int, vanished: set[str], purged: dict[int, str]) -> None:
+    """Empty journal rows; the digest stays, so that the chain still holds. Ids of vanished records go too.
+
+    A row that an earlier forget emptied may still name a record that lived on then and is gone now.
+    """
+    connection.execute(
+        "UPDATE journal SET record = '' WHERE scope = ? AND salt IS NULL AND record IN (SELECT value FROM json_each(?))",
+        (number, dumps(sorted(vanished))),
+    )
     connection.executemany(
         "UPDATE journal SET record = ?, before = NULL, after = NULL, why = '', by = '', salt = NULL WHERE row = ?",
         [("" if record in vanished else record, row) for row, record in purged.items()],
@@ -261,134 +263,3 @@ def _write_states(
     for id_ in sorted(others - {record.id for record in rewritten}):
         if (current := table.load(id_)) is not None:
             transaction.write_revision(Change(id_, "forget", None, current))
-
-
-# ------------------------------------------------------------------------------------------------------ the sweep
-
-
-def sweep_after(connections: Connections, removal: Removal) -> tuple[int, list[str], str]:
-    """Look for what is left of a removal; compact the file when something is.
-
-    Returns:
-        How many canaries were looked for, where any was found, and why the result is not complete ("" when it is).
-    """
-    canaries, found, note = list[str](), dict[str, set[str]](), ""
-    try:
-        with connections.reading() as connection:
-            living = _living(connection, Finder(removal.words), removal.scope)
-        canaries = [word for word in removal.words if word not in living][:MAX_CANARIES]
-        with connections.alone() as connection:
-            note, found = _prove(connections, connection, Finder(canaries), removal.scope)
-    except StorageError as error:
-        note = f"The removal is done; the sweep after it could not end: {error}"
-    return len(canaries), sorted(found), note
-
-
-def _prove(
-    connections: Connections, connection: sqlite3.Connection, finder: Finder, number: int
-) -> tuple[str, dict[str, set[str]]]:
-    """Empty the log, look everywhere, compact the file when something is found, and look again."""
-
-    def look() -> dict[str, set[str]]:
-        return _in_tables(connection, finder, ("journal",)) | _in_files(connections, connection, finder)
-
-    with translated(connections.where):
-        note, found = _truncate_log(connection), look()
-        if found and not note:
-            connection.execute("VACUUM")
-            note, found = _truncate_log(connection), look()
-        if found:
-            # Somebody may have said one of these words since the removal.
-            again = _living(connection, finder, number)
-            found = {place: hits - again for place, hits in found.items() if hits - again}
-    return note, found
-
-
-def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
-    """Return where any of these terms is found: "table.column" or "file:name"."""
-    finder = Finder(list(dict.fromkeys(canaries)))
-    with connections.reading() as connection:
-        if not connections.read_only and not connection.in_transaction:
-            _truncate_log(connection)
-        found = _in_tables(connection, finder, TABLES) | _in_files(connections, connection, finder)
-    return sorted(found)
-
-
-def _truncate_log(connection: sqlite3.Connection) -> str:
-    """Move the write-ahead log into the file and empty it; return why that was not possible, or ""."""
-    (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
-    try:
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {wait:d}")
-    return "Another process is reading the store, so its log cannot be emptied yet; sweep again later." if busy else ""
-
-
-def _row_bytes(row: Iterable[Any]) -> bytes:
-    """A row's values as one run of bytes, folded: as they stand beside each other in a page."""
-    parts = []
-    for value in row:
-        if isinstance(value, str):
-            parts.append(value.casefold().encode("utf-8", "surrogatepass"))
-        elif isinstance(value, bytes):
-            parts.append(value)
-        elif isinstance(value, float):
-            parts.append(struct.pack(">d", value))
-    return b"".join(parts)
-
-
-def _living(connection: sqlite3.Connection, finder: Finder, number: int) -> set[str]:
-    """Terms that something living holds, in any scope: they cannot tell whether a removal was complete.
-
-    The journal of the scope itself is left out: it is where a removed text would linger.
-    """
-    found: set[str] = set()
-    questions: list[tuple[str, tuple[int, ...]]] = [("SELECT sql FROM sqlite_master", ()), (_COLUMNS_IN_ORDER_OF_INDEX, ())]
-    for table in TABLES:
-        if table == "journal":
-            questions.append(("SELECT * FROM journal WHERE scope <> ?", (number,)))
-        else:
-            questions.append((" ".join(("SELECT * FROM", table)), ()))
-    for question, values in questions:
-        _search(connection, question, values, finder, found)
-    return found
-
-
-def _search(
-    connection: sqlite3.Connection, question: str, values: Sequence[Any], finder: Finder, found: set[str]
-) -> None:
-    """Add to `found` the terms in the rows of a question; stop when there is no other left to find."""
-    block: list[bytes] = []
-    size = 0
-    for row in connection.execute(question, values):
-        block.append(_row_bytes(row))
-        size += len(block[-1])
-        if size > _BLOCK:
-            finder.find(b"\n".join(block), found)
-            block, size = [], 0
-            if finder.all_in(found):
-                return
-    finder.find(b"\n".join(block), found)
-
-
-def _in_tables(connection: sqlite3.Connection, finder: Finder, tables: Sequence[str]) -> dict[str, set[str]]:
-    """Where terms stand in columns: "table.column" and the terms."""
-    places: dict[str, set[str]] = {}
-    for table in tables:
-        for _, name, *_ in connection.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall():
-            hits = places.setdefault(f"{table}.{name}", set())
-            _search(connection, " ".join(("SELECT", name, "FROM", table)), (), finder, hits)
-    return {place: hits for place, hits in places.items() if hits}
-
-
-def _in_files(connections: Connections, connection: sqlite3.Connection, finder: Finder) -> dict[str, set[str]]:
-    """Where terms stand in the raw bytes of the store's files: "file:name" and the terms."""
-    places: dict[str, set[str]] = {}
-    if connections.claim is None:
-        finder.find(connection.serialize(), places.setdefault("memory", set()))
-    else:
-        for path in connections.claim.files():
-            for block in connections.claim.blocks(path, finder.overlap):
-                finder.find(block, places.setdefault(f"file:{path.name}", set()))
-    return {place: hits for place, hits in places.items() if hits}

@@ -23,8 +23,10 @@ __all__ = [
     "asks",
     "derived_id",
     "dumps",
+    "event_from_draft",
     "event_from_row",
     "event_to_json",
+    "event_to_row",
     "loads",
     "origin_text",
     "record_from_json",
@@ -148,6 +150,39 @@ def event_from_row(scope: Scope, row: Iterable[Any]) -> Event:
         )
     except ValidationError:
         raise StoreCorrupt(f"The stored event {seq} is damaged; `tierkeep verify` says how far it goes.") from None
+
+
+def event_from_draft(scope: Scope, draft: EventDraft, id_: str, seq: int, position: int) -> Event:
+    """Return the event that a draft becomes, as reading it back will give it.
+
+    Raises:
+        InputError: A text or a value cannot be stored.
+    """
+    refuse_nul(draft.text, draft.speaker, draft.at)
+    if not math.isfinite(draft.ts):
+        raise InputError("An event's time is not a finite number.", field="ts")
+    row: list[Any] = [seq, draft.session, position, id_, draft.kind, draft.role, draft.speaker, draft.text, draft.at]
+    # A negative zero would come back from SQLite as zero.
+    row += [draft.ts + 0.0, origin_text(draft.origin), int(draft.authority), dumps(draft.meta, "meta")]
+    return event_from_row(scope, row)
+
+
+def event_to_row(event: Event) -> tuple[Any, ...]:
+    """Return (seq, position, id, kind, role, speaker, text, at, ts, origin, authority, meta) as columns hold them."""
+    return (
+        event.seq,
+        event.position,
+        event.id,
+        event.kind,
+        event.role,
+        event.speaker,
+        event.text,
+        event.at,
+        event.ts,
+        origin_text(event.origin),
+        int(event.authority),
+        dumps(event.meta),
+    )
 
 
 def event_to_json(event: Event) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tierkeep.errors import NotFoundError, SettingsError
-from tierkeep.ledger import forgetting, portable, schema, scopes
+from tierkeep.ledger import forgetting, portable, schema, scopes, sweeping
 from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
 from tierkeep.ledger.rows import loads, record_from_json
@@ -136,7 +136,7 @@ class SqliteLedger:
             transaction.end()
         if removal is None:
             return Forgotten(ForgetReport(), ())
-        canaries, residue, note = forgetting.sweep_after(self._connections, removal)
+        canaries, residue, note = sweeping.prove(self._connections, removal.words, removal.scope)
         report = ForgetReport(
             events=removal.events,
             records=removal.records,
@@ -149,7 +149,7 @@ class SqliteLedger:
 
     def sweep(self, canaries: Iterable[str]) -> list[str]:
         """Return where any of these terms is still found: "table.column" or "file:name"."""
-        return forgetting.sweep(self._connections, canaries)
+        return sweeping.sweep(self._connections, canaries)
 
     def verify(self) -> VerifyReport:
         """Check the hash chain, every digest, every provenance link and the file itself."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
 from tierkeep.ledger import chain, scopes
@@ -16,9 +15,9 @@ from tierkeep.ledger.rows import (
     asks,
     derived_id,
     dumps,
-    event_from_row,
+    event_from_draft,
+    event_to_row,
     loads,
-    origin_text,
     record_from_json,
     record_to_json,
     refuse_nul,
@@ -138,7 +137,7 @@ class SqliteTransaction:
             if id_ in seen:
                 placed.append(_Placed(session, seen[id_], True))
                 continue
-            seen[id_] = _event(self._scope, draft, id_, seq, position)
+            seen[id_] = event_from_draft(self._scope, draft, id_, seq, position)
             placed.append(_Placed(session, seen[id_], False))
             places[draft.session] = (session, position + 1)
             seq += 1
@@ -187,7 +186,7 @@ class SqliteTransaction:
         entry = self._tail.n
         for salt, (session, event) in zip(chain.salts(len(fresh)), fresh, strict=True):
             entry += 1
-            stored = stored_event(event)
+            stored = event_to_row(event)
             digests.append(chain.event_digest(salt, self._scope.partition, event.session, stored))
             events.append((number, session, *stored, salt, entry))
             text = event.text if event.authority > Authority.QUARANTINED else ""
@@ -210,7 +209,7 @@ class SqliteTransaction:
                 "SELECT 1 FROM events WHERE session = ? AND position = ?", (session, position)
             ).fetchone()
             position = following if taken else position
-        event = _event(self._scope, draft, draft.id, self._next("events"), position)
+        event = event_from_draft(self._scope, draft, draft.id, self._next("events"), position)
         self._insert(number, [(session, event)])
         return True
 
@@ -302,13 +301,14 @@ class SqliteTransaction:
             raise NotFoundError("The last change rests on text that was forgotten since; it cannot be undone.")
         table = self.table()
         first: dict[str, str | None] = {}
-        places: dict[str, int | None] = {}
+        places: dict[str, int] = {}
         for record, before, place, _ in revisions:
             first.setdefault(record, before)
-            places.setdefault(record, place)
+            if place is not None:
+                places.setdefault(record, place)
         current = {record: table.load(record) for record in first}
         for record, before in reversed(list(first.items())):
-            table.set_state(record, None if before is None else self._image(before), places[record])
+            table.set_state(record, None if before is None else self._image(before), places.get(record))
         for record in first:
             state = table.load(record)
             if state is None and table.dependents(record):
@@ -370,32 +370,3 @@ class SqliteTransaction:
     def end(self) -> None:
         """Make every further use an error."""
         self._open = False
-
-
-def _event(scope: Scope, draft: EventDraft, id_: str, seq: int, position: int) -> Event:
-    """The event that a draft becomes, as reading it back will give it."""
-    refuse_nul(draft.text, draft.speaker, draft.at)
-    if not math.isfinite(draft.ts):
-        raise InputError("An event's time is not a finite number.", field="ts")
-    row: list[Any] = [seq, draft.session, position, id_, draft.kind, draft.role, draft.speaker, draft.text, draft.at]
-    # A negative zero would come back from SQLite as zero.
-    row += [draft.ts + 0.0, origin_text(draft.origin), int(draft.authority), dumps(draft.meta, "meta")]
-    return event_from_row(scope, row)
-
-
-def stored_event(event: Event) -> tuple[Any, ...]:
-    """Return (seq, position, id, kind, role, speaker, text, at, ts, origin, authority, meta) as columns hold them."""
-    return (
-        event.seq,
-        event.position,
-        event.id,
-        event.kind,
-        event.role,
-        event.speaker,
-        event.text,
-        event.at,
-        event.ts,
-        origin_text(event.origin),
-        int(event.authority),
-        dumps(event.meta),
-    )

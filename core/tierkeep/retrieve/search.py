@@ -83,7 +83,7 @@ def _packable(
 ) -> NDArray[np.intp]:
     """Return the rows that a packer with this budget could reach, in its order of value."""
     length = index.length[rows].astype(np.float64)
-    order = np.argsort(-settings.value(total[rows], length), kind="stable")
+    order = np.argsort(-settings.value(total[rows].astype(np.float64), length), kind="stable")
     taken = np.cumsum(np.minimum(length[order], budget * _CHARS_PER_TOKEN / 4))
     return rows[order[: int(np.searchsorted(taken, budget * _CHARS_PER_TOKEN)) + 1]]
 

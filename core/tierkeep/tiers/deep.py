@@ -21,7 +21,8 @@ class DeepTier:
     """Search in two rounds, with the present and former values of the profile slots that the question is about.
 
     Round two looks for the names that the best hits of round one bring in ("Henrike is my climbing partner" → what else was said
-    of Henrike). A question about a time needs no second hop, and is spared it.
+    of Henrike). It is the reserve for questions that a lighter tier could not answer: it changes the operation, and it costs evidence
+    of the first round (measured: up to a point of recall), so a question that is routed here at once is spared it.
 
     Args:
         search: The shared search.
@@ -40,7 +41,7 @@ class DeepTier:
             return Gathered(known, confidence=1.0 if known else 0.0, partial=True)
         found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
         partial = False
-        if plan.intent != "temporal" and found.hits:
+        if plan.attempt and plan.intent != "temporal" and found.hits:
             names = _new_names(plan.search_text, _with_questions(found.hits[:_HOP_HITS], view))
             if names and not deadline.expired():
                 wider = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)

@@ -14,6 +14,7 @@ from tierkeep.terms import analyze
 _ABOUT_ANOTHER = re.compile(r"\b(?:does|did|has|have|had|will|would|do) (?:my|our)\b", re.IGNORECASE)
 #: They say which value is wanted, not of what.
 _TIME_WORDS = re.compile(r"\b(?:now|nowadays|currently|today|at the moment|these days|still)\b", re.IGNORECASE)
+_WHO = re.compile(r"\bwho\b", re.IGNORECASE)
 
 
 class ProfileTier:
@@ -48,6 +49,9 @@ def asked_for(question: str, intent: Intent, records: Iterable[Record]) -> list[
     text = _TIME_WORDS.sub(" ", question)
     asked = set(analyze(text))
     hits = [hit for hit in matching(text, records) if isinstance(hit.item, Record)]
+    if not _WHO.search(question):
+        # "What did Ana say?" is not answered by who Ana is: only a question for the slot itself is.
+        hits = [hit for hit in hits if _attribute(hit, "profile_kind") not in ("identity", "relation") or asked & _slot(hit)]
     if any(_many(hit) and asked & _value(hit) for hit in hits):
         hits = [hit for hit in hits if not _many(hit) or asked & _value(hit) or _binds(hit)]
     if intent == "constraint":
@@ -66,6 +70,10 @@ def _many(hit: Hit) -> bool:
 
 def _binds(hit: Hit) -> bool:
     return _attribute(hit, "profile_kind") == "constraint"
+
+
+def _slot(hit: Hit) -> set[str]:
+    return set(analyze(f"{_attribute(hit, 'slot')} {_attribute(hit, 'asked_by')}"))
 
 
 def _value(hit: Hit) -> set[str]:

@@ -21,9 +21,13 @@ from tierkeep.write.slots import ATTRIBUTES, BY_NAME, RELATIONS, SINGLE_RELATION
 #: Origins whose first-person statements are about themselves. An imported human transcript counts; its authority stays low.
 _SPEAKS_FOR_ITSELF = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR, Source.IMPORTED}
 #: A stop inside a word, a number or after a title ends no sentence.
-_SENTENCE = re.compile(r"(?:[^.!?\n;]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+[.!?;]?")
+_SENTENCE = re.compile(
+    r"(?:[^.!?\n;]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
+    r"[.!?;]?"
+)
+# Both look-behinds keep a pattern linear: a long run of blanks is tried once, from its beginning.
 _CLAUSE_END = re.compile(
-    r"\s*(?:[,:()\"]|\s[-\u2013\u2014]\s|\u2014|\b(?:because|but|since|so|when|while|if|which|who|though|although|unless|until|after|before|"
+    r"(?<!\s)\s*(?:[,:()\"]|\s[-\u2013\u2014]\s|\u2014|\b(?:because|but|since|so|when|while|if|which|who|though|although|unless|until|after|before|"
     r"anymore|any more|these days|right now|at the moment|for now|and (?:i|we|he|she|they|it|my|then|now)|as well|too|again)\b)",
     re.IGNORECASE,
 )
@@ -36,7 +40,8 @@ _FIRST_PERSON = re.compile(
 _LEAD = re.compile(r"^(?:an?|the|my|our|now|to be|in|at)\s+", re.IGNORECASE)
 #: What trails a value and adds nothing to it: "coffee altogether".
 _TAIL = re.compile(
-    r"\s+(?:altogether|entirely|completely|totally|forever|for good|at all|anymore|today|now|(?:so|very|too) much|a lot|for \w+ years)$",
+    r"(?<!\s)\s+(?:altogether|entirely|completely|totally|forever|for good|at all|anymore|today|now"
+    r"|(?:so|very|too) much|a lot|for \w+ years)$",
     re.IGNORECASE,
 )
 #: Words that stand for something said elsewhere; as a value they say nothing.
@@ -45,6 +50,8 @@ _POINTS_ELSEWHERE = re.compile(
     r"how|what|when|where|who|why|whether|to (?:know|see|have|think|say|admit|ask|hear|look|be))\b",
     re.IGNORECASE,
 )
+#: What is left before a time: "Lisbon in" of "Lisbon in May". Possessive, to stay linear in blanks.
+_PREPOSITION = re.compile(r"(?<!\s)\s++(?:in|on|at|since|from|last|this|next)?+\s*+$")
 _EDGE = " \t'\u2019\"*_."
 
 
@@ -87,7 +94,7 @@ class ProfileRules:
             return ""  # "my doctor Tuesday" names no doctor
         # "Lisbon in May": the time says since when, it is not part of the place.
         if times and times[0].position[0] > 0:
-            value = re.sub(r"\s+(?:in|on|at|since|from|last|this|next)?\s*$", "", value[: times[0].position[0]])
+            value = _PREPOSITION.sub("", value[: times[0].position[0]])
         value = _TAIL.sub("", _LEAD.sub("", value.strip(_EDGE)).strip(_EDGE))
         words = value.split()
         if _POINTS_ELSEWHERE.match(value) or not 0 < len(words) <= self._settings.value_words:

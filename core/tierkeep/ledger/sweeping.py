@@ -1,0 +1,170 @@
+"""The sweep that proves a removal: looking for canaries in every table and every byte of every file (strategies spec, 6.14)."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tierkeep.errors import StorageError
+from tierkeep.ledger.canaries import MAX_CANARIES, Finder
+from tierkeep.ledger.connections import Connections, translated
+from tierkeep.ledger.schema import TABLES
+
+__all__ = ["living", "prove", "row_bytes", "search", "sweep"]
+
+_BLOCK = 4 << 20
+_CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
+_COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
+
+
+def prove(connections: Connections, words: Sequence[str], number: int) -> tuple[int, list[str], str]:
+    """Look for what is left of a removal; compact the file when something is.
+
+    Args:
+        connections: The store.
+        words: Words of what was removed, rarest first.
+        number: The scope that it was removed from.
+
+    Returns:
+        How many canaries were looked for, where any was found, and why the result is not complete ("" when it is).
+    """
+    canaries, found, note = list[str](), dict[str, set[str]](), ""
+    try:
+        with connections.reading() as connection:
+            said = living(connection, Finder(words), number)
+        canaries = [word for word in words if word not in said][:MAX_CANARIES]
+        with connections.alone() as connection:
+            note, found = _sweep_and_compact(connections, connection, Finder(canaries), number)
+    except StorageError as error:
+        note = f"The removal is done; the sweep after it could not end: {error}"
+    return len(canaries), sorted(found), note
+
+
+def _sweep_and_compact(
+    connections: Connections, connection: sqlite3.Connection, finder: Finder, number: int
+) -> tuple[str, dict[str, set[str]]]:
+    """Empty the log, look everywhere, compact the file when something is found, and look again."""
+
+    def look() -> dict[str, set[str]]:
+        return _in_tables(connection, finder, ("journal",)) | _in_files(connections, connection, finder)
+
+    with translated(connections.where):
+        note, found = _truncate_log(connection), look()
+        if found and not note:
+            connection.execute("VACUUM")
+            note, found = _truncate_log(connection), look()
+            if found and not note:
+                found = _real(connection, found, number)
+    return note, found
+
+
+def _real(connection: sqlite3.Connection, found: dict[str, set[str]], number: int) -> dict[str, set[str]]:
+    """What of the terms found in a compacted file is residue.
+
+    A compacted file holds columns and nothing else, so a term that no column holds is where two neighbours meet by chance;
+    and one that something living holds was said by somebody since the removal.
+    """
+    suspects = set[str]().union(*found.values())
+    suspects -= living(connection, Finder(sorted(suspects)), number)
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+    others = [name for (name,) in tables.fetchall() if name not in TABLES]
+    columns = _in_tables(connection, Finder(sorted(suspects)), ("journal", *others))
+    standing = set[str]().union(*columns.values())
+    return columns | {place: hits & standing for place, hits in found.items() if hits & standing}
+
+
+def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
+    """Return where any of these terms is found: "table.column" or "file:name"."""
+    finder = Finder(list(dict.fromkeys(canaries)))
+    with connections.reading() as connection:
+        if not connections.read_only and not connection.in_transaction:
+            _truncate_log(connection)
+        found = _in_tables(connection, finder, TABLES) | _in_files(connections, connection, finder)
+    return sorted(found)
+
+
+def _truncate_log(connection: sqlite3.Connection) -> str:
+    """Move the write-ahead log into the file and empty it; return why that was not possible, or ""."""
+    (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {wait:d}")
+    return "Another process is reading the store, so its log cannot be emptied yet; sweep again later." if busy else ""
+
+
+def row_bytes(row: Iterable[Any]) -> bytes:
+    """A row's values as one run of bytes, folded: as they stand beside each other in a page."""
+    parts = []
+    for value in row:
+        if isinstance(value, str):
+            parts.append(value.casefold().encode("utf-8", "surrogatepass"))
+        elif isinstance(value, bytes):
+            parts.append(value)
+        elif isinstance(value, float):
+            parts.append(struct.pack(">d", value))
+    return b"".join(parts)
+
+
+def living(connection: sqlite3.Connection, finder: Finder, number: int) -> set[str]:
+    """Terms that something living holds, in any scope: they cannot tell whether a removal was complete.
+
+    The journal of the scope itself is left out: it is where a removed text would linger.
+    """
+    found: set[str] = set()
+    questions: list[tuple[str, tuple[int, ...]]] = [("SELECT sql FROM sqlite_master", ()), (_COLUMNS_IN_ORDER_OF_INDEX, ())]
+    for table in TABLES:
+        if table == "journal":
+            questions.append(("SELECT * FROM journal WHERE scope <> ?", (number,)))
+        else:
+            questions.append((" ".join(("SELECT * FROM", table)), ()))
+    for question, values in questions:
+        search(connection, question, values, finder, found)
+    return found
+
+
+def search(
+    connection: sqlite3.Connection, question: str, values: Sequence[Any], finder: Finder, found: set[str]
+) -> None:
+    """Add to `found` the terms in the rows of a question; stop when there is no other left to find."""
+    block: list[bytes] = []
+    size = 0
+    for row in connection.execute(question, values):
+        block.append(row_bytes(row))
+        size += len(block[-1])
+        if size > _BLOCK:
+            finder.find(b"\n".join(block), found)
+            block, size = [], 0
+            if finder.all_in(found):
+                return
+    finder.find(b"\n".join(block), found)
+
+
+def _in_tables(connection: sqlite3.Connection, finder: Finder, tables: Sequence[str]) -> dict[str, set[str]]:
+    """Where terms stand in columns: "table.column" and the terms."""
+    places: dict[str, set[str]] = {}
+    for table in tables:
+        for _, name, *_ in connection.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall():
+            hits = places.setdefault(f"{table}.{name}", set())
+            search(connection, " ".join(("SELECT", _quoted(name), "FROM", _quoted(table))), (), finder, hits)
+    return {place: hits for place, hits in places.items() if hits}
+
+
+def _quoted(name: str) -> str:
+    """An identifier as SQL, for tables that other tools made in our file."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _in_files(connections: Connections, connection: sqlite3.Connection, finder: Finder) -> dict[str, set[str]]:
+    """Where terms stand in the raw bytes of the store's files: "file:name" and the terms."""
+    places: dict[str, set[str]] = {}
+    if connections.claim is None:
+        finder.find(connection.serialize(), places.setdefault("memory", set()))
+    else:
+        for path in connections.claim.files():
+            for block in connections.claim.blocks(path, finder.overlap):
+                finder.find(block, places.setdefault(f"file:{path.name}", set()))
+    return {place: hits for place, hits in places.items() if hits}
