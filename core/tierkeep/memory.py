@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import difflib
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import ValidationError
 
 from tierkeep import pipelines
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, LimitError, NotFoundError, ScopeError, SettingsError
-from tierkeep.guard.authority import origin_of
-from tierkeep.intake import Addable, Defaults, Reader, When, check_name
-from tierkeep.ledger.sqlite import SqliteLedger
-from tierkeep.presets import Builder, build
 from tierkeep.protocols import Clock, Deadline, Guard, Ledger, TokenCounter
 from tierkeep.records import (
     Answer,
@@ -37,6 +33,11 @@ from tierkeep.records import (
 from tierkeep.settings import Settings
 from tierkeep.tokens import best_counter
 
+# The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
+if TYPE_CHECKING:
+    from tierkeep.intake import Addable, When
+    from tierkeep.presets import Builder
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _S = TypeVar("_S")
@@ -46,6 +47,8 @@ def _twin(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S,
     """Return the async twin of a verb: the same call in a worker thread, so that the event loop never waits for a disk."""
 
     async def twin(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        import asyncio  # only those who await pay for it
+
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
     functools.update_wrapper(twin, method)
@@ -63,13 +66,17 @@ class Memory:
         ...     ana = memory.scope(user="ana")
         ...     receipt = ana.add("I moved to Lisbon in May.", at="2026-05-02")
         ...     print(ana.ask("Where do I live now?").evidence.items[0].text)
-        user lives in Lisbon (since 2026-05-01)
+        user lives in Lisbon (since 2026-05)
     """
 
     def __init__(
         self, ledger: Ledger, *, settings: Settings, preset: str | Builder, clock: Clock, counter: TokenCounter, guard: Guard | None
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
+        from tierkeep.guard.authority import origin_of
+        from tierkeep.intake import Reader
+        from tierkeep.presets import build
+
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
@@ -80,7 +87,7 @@ class Memory:
     @classmethod
     def open(
         cls,
-        where: str | Path,
+        where: str | Path | Ledger,
         *,
         preset: str | Builder = "auto",
         settings: Settings | None = None,
@@ -92,7 +99,7 @@ class Memory:
         """Open a memory, and create it when there is none.
 
         Args:
-            where: A folder or a file (embedded store), or ":memory:".
+            where: A folder or a file (embedded store), ":memory:", or a ledger of your own.
             preset: Name of a preset, or a function that builds one.
             settings: Numbers to change; the defaults otherwise.
             durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
@@ -106,12 +113,10 @@ class Memory:
         """
         if durability not in ("normal", "full"):
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
-        if not isinstance(where, (str, Path)) or not str(where).strip():
-            raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
-        if "://" in str(where):
-            raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
         clock = clock or SystemClock()
-        ledger = SqliteLedger(where, clock=clock, durability=durability)
+        ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
+        if not callable(getattr(ledger, "transaction", None)):
+            raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(ledger, settings=settings or Settings(), preset=preset, clock=clock, counter=counter or best_counter(), guard=guard)
 
     def scope(self, *, tenant: str = "", user: str = "", agent: str = "", session: str | None = None) -> ScopedMemory:
@@ -120,6 +125,8 @@ class Memory:
         Raises:
             ScopeError: Neither tenant, user nor agent is given, or one of them cannot be used.
         """
+        from tierkeep.intake import check_name
+
         limit = self._settings.limits.name_chars
         for field, value in (("tenant", tenant), ("user", user), ("agent", agent), ("session", session)):
             if value is None or (value == "" and field != "session"):
@@ -212,6 +219,8 @@ class ScopedMemory:
         """
         if origin is not None and not isinstance(origin, Origin):
             raise InputError("origin must be an Origin, for example Origin.web('https://…') or Origin.user()", field="origin")
+        from tierkeep.intake import Defaults
+
         memory = self._memory
         intake = memory._reader.read(what, self.scope, Defaults(role, speaker, at, session, origin, id, meta))
         if not intake.drafts:
@@ -259,7 +268,9 @@ class ScopedMemory:
             raise NotFoundError(f"this scope is bound to session {self.scope.session!r}: nothing was forgotten", ids=(session,))
         doomed = [event.id for event in view.scan(session=target)]
         if session is not None and not doomed:
-            raise NotFoundError(f"this scope ({self.scope}) has no session {session!r}: nothing was forgotten", ids=(session,))
+            near = difflib.get_close_matches(session, [name for name, _ in view.sessions()], n=3, cutoff=0.5)
+            hint = f" (near it: {', '.join(map(repr, near))})" if near else ""
+            raise NotFoundError(f"this scope ({self.scope}) has no session {session!r}{hint}: nothing was forgotten", ids=(session,))
         return doomed
 
     def undo(self) -> list[str]:
@@ -359,6 +370,16 @@ class ScopedMemory:
     arecords = _twin(records)
     ahistory = _twin(history)
     asessions = _twin(sessions)
+
+
+def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"]) -> Ledger:
+    from tierkeep.ledger.sqlite import SqliteLedger
+
+    if not str(where).strip():
+        raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
+    if "://" in str(where):
+        raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
+    return SqliteLedger(where, clock=clock, durability=durability)
 
 
 def _untrusted(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -247,8 +247,8 @@ class Record(Frozen):
         links: (relation, target id, weight).
         status: active, superseded, retracted or quarantined.
         observed_at: ISO time of the newest source.
-        valid_from: ISO time from which it holds, when known.
-        valid_to: ISO time at which it stopped to hold; None while it holds.
+        valid_from: ISO time from which it holds, as precise as it is known: `2026`, `2026-05`, `2026-05-02` or a full time.
+        valid_to: ISO time at which it stopped to hold, in the same way; None while it holds.
         origin: Origin of the source with the least authority.
         authority: Minimum over the sources.
         version: Grows with each change; the older versions are in the history.
@@ -392,11 +392,10 @@ class Plan(Frozen):
 
 
 class Hit(NamedTuple):
-    """A candidate found by a tier: an event or a record with its score and where the score comes from."""
+    """A candidate found by a tier: an event or a record, its score, and "" or PROFILE, CURRENT, EARLIER."""
 
     item: Event | Record
     score: float
-    parts: Mapping[str, float] = {}
     flag: str = ""
 
 

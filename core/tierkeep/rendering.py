@@ -53,7 +53,7 @@ def line(item: EvidenceItem) -> str:
 
 def heading(item: EvidenceItem) -> str:
     """Return the heading under which the memory stands: its day, or "profile"."""
-    return f"[{item.at[:10]}]" if item.at and item.flag != "PROFILE" else "[profile]"
+    return f"[{item.at[:10]}]" if item.at and not item.flag else "[profile]"
 
 
 def block(items: Sequence[EvidenceItem], computed: Sequence[str] = ()) -> str:

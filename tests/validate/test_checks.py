@@ -25,8 +25,8 @@ def item(text: str, *, id: str = "e1", flag: str = "", speaker: str = "Ana", dat
     )  # fmt: skip
 
 
-def check(question: str, draft: Draft, *items: EvidenceItem, confidence: float = 1.0) -> Verdict:
-    evidence = Evidence(question=question, items=items, text="x", confidence=confidence)
+def check(question: str, draft: Draft, *items: EvidenceItem, confidence: float = 1.0, dropped: tuple[str, ...] = ("e9",)) -> Verdict:
+    evidence = Evidence(question=question, items=items, text="x", confidence=confidence, dropped=dropped)
     query = Query(text=question, scope=Scope(user="ana"), now="2026-06-01")
     verdict, usage = LexicalValidator(GateSettings()).validate(query, PLAN, evidence, draft)
     assert usage.calls == {}
@@ -85,6 +85,11 @@ def test_a_time_that_was_asked_for_must_be_given() -> None:
 def test_thin_evidence_fails_completeness() -> None:
     verdict = check("Which paint did the carpenter recommend for the shed?", model("The shed."), item("The shed."), confidence=0.0)
     assert verdict.completeness == "fail"
+
+
+def test_evidence_that_holds_all_that_matches_is_not_thin() -> None:
+    verdict = check("Which paint did the carpenter use?", model("The shed."), item("The shed."), confidence=0.0, dropped=())
+    assert verdict.completeness == "pass"
 
 
 def test_a_quote_that_rests_on_nothing_is_refused() -> None:

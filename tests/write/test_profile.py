@@ -117,7 +117,9 @@ def test_the_same_thing_in_other_words_has_the_same_key() -> None:
 @pytest.mark.parametrize(
     ("text", "since"),
     [
-        ("I moved to Lisbon in March.", "2026-03-01"),
+        ("I moved to Lisbon in March.", "2026-03"),
+        ("I moved to Lisbon two years ago.", "2024"),
+        ("I moved to Lisbon last week.", "2026-05"),
         ("I moved to Lisbon last Sunday.", "2026-05-17"),
         ("Yesterday I stopped drinking coffee.", "2026-05-19"),
         ("I live in Lisbon.", DAY),

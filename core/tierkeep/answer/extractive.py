@@ -28,6 +28,8 @@ _SENTENCE = re.compile(
 _SENTENCES = 40
 _QUOTE = 320
 _SHORT_WORDS = 8
+#: Resolved times are days at the finest; a time of day is quoted, not resolved.
+_TIME_OF_DAY = re.compile(r"\bwhat time\b|\bwhat hour\b|\bo'?clock\b", re.I)
 #: What a message gains for naming a time, and loses for being a question, in shares of the best retrieval score (measured).
 _TIMED = 0.4
 _ASKING = 0.2
@@ -109,7 +111,7 @@ def _from_collection(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -
 
 
 def _from_times(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
-    kind = asks_for_time(query.text)
+    kind = None if _TIME_OF_DAY.search(query.text) else asks_for_time(query.text)
     events = _speaking_of(query, [item for item in ranked if item.at and not item.flag])
     if kind == "how_long":
         for item in events[:3]:

@@ -87,12 +87,16 @@ def run(
 def _replay(conversation: Conversation, memory: ScopedMemory, budget: int, tally: Tally, tick: Callable[[], object]) -> None:
     """Store events up to each question's place and ask it there, so that no question sees the future it must not see."""
     done = 0
-    everything = len(conversation.events)
-    for question in sorted(conversation.questions, key=lambda q: everything if q.before is None else q.before):
-        upto = everything if question.before is None else min(question.before, everything)
+    for question, upto in _in_order(conversation.questions, len(conversation.events)):
         done = _store(conversation, memory, done, upto, tally)
         tally.rows.append(_ask(conversation.id, question, memory, budget))
         tick()
+
+
+def _in_order(questions: Iterable[BenchQuestion], everything: int) -> list[tuple[BenchQuestion, int]]:
+    """Return the questions with how many events each may see, those that may see least first."""
+    seen = [(question, everything if question.before is None else min(question.before, everything)) for question in questions]
+    return sorted(seen, key=lambda entry: entry[1])
 
 
 def _store(conversation: Conversation, memory: ScopedMemory, done: int, upto: int, tally: Tally) -> int:
@@ -181,8 +185,9 @@ def run_dates(path: Path, *, budget: int | None = None, category: str = "tempora
         tally = Tally()
         with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
             scope = memory.scope(user="bench")
-            _store(conversation, scope, 0, len(conversation.events), tally)
-            for question in own:
+            done = 0
+            for question, upto in _in_order(own, len(conversation.events)):
+                done = _store(conversation, scope, done, upto, tally)
                 answer = scope.ask(question.question, budget=budget)
                 said = answer.short or answer.text
                 fits = matches(said, question.answer)

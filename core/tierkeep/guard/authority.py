@@ -44,7 +44,7 @@ class AuthorityGuard:
     """Binds authority to origin on write; never lets a quarantined memory out on read."""
 
     def admit(self, draft: EventDraft) -> EventDraft:
-        """Return the draft with its authority capped at its origin's ceiling; callers may lower it, never raise it."""
+        """Return the draft with its authority capped at its origin's ceiling."""
         allowed = min(draft.authority, ceiling(draft.origin))
         return draft if allowed == draft.authority else draft.model_copy(update={"authority": allowed})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.plans import plan_for
+from tierkeep.plans import about_another, plan_for
 from tierkeep.protocols import View
 from tierkeep.records import Intent, Plan, Query
 from tierkeep.settings import Budgets
@@ -43,9 +43,6 @@ _PROFILE = re.compile(
     r"|\bshould you (?:address|answer|call|give|show|speak|talk|tell|use|write)\b|\bwho(?: is|'s) my\b|\bmy [\w -]{1,30}'s name\b",
     re.I,
 )
-#: "Where does my sister work?" asks about somebody else; the profile holds what the user said about themselves.
-_ABOUT_ANOTHER = re.compile(r"\b(?:does|did|has|have|had|will|would|do) (?:my|our)\b", re.I)
-
 #: Families in the order in which MemFlow's cascade asks them, each with its intent and the tier that serves it.
 _FAMILIES: tuple[tuple[Intent, str, re.Pattern[str]], ...] = (
     ("conflict", "deep", _CONFLICT),
@@ -73,7 +70,7 @@ class RuleRouter:
         if when is not None:
             return plan_for("deep", "temporal", query, self._budgets, reason=f"asks {when.replace('_', ' ')}")
         fired = [(intent, tier) for intent, tier, pattern in _FAMILIES if pattern.search(query.text)]
-        if _ABOUT_ANOTHER.search(query.text):
+        if about_another(query.text):
             fired = [(intent, tier) for intent, tier in fired if tier != "profile"]
         if not fired:
             return plan_for("targeted", "targeted", query, self._budgets, reason="no rule fired")

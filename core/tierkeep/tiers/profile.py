@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from tierkeep.plans import about_another
 from tierkeep.protocols import Deadline, Gathered, View
 from tierkeep.records import Hit, Intent, Plan, Query, Record
 from tierkeep.retrieve.profile import matching
 from tierkeep.terms import analyze
 
-#: "Where does my sister work?" asks about somebody else; the profile holds what the user said about themselves.
-_ABOUT_ANOTHER = re.compile(r"\b(?:does|did|has|have|had|will|would|do) (?:my|our)\b", re.IGNORECASE)
 #: They say which value is wanted, not of what.
 _TIME_WORDS = re.compile(r"\b(?:now|nowadays|currently|today|at the moment|these days|still)\b", re.IGNORECASE)
 _WHO = re.compile(r"\bwho\b", re.IGNORECASE)
@@ -44,7 +43,7 @@ def asked_for(question: str, intent: Intent, records: Iterable[Record]) -> list[
         intent: What kind of question it is.
         records: Records of kind "profile", in any status.
     """
-    if _ABOUT_ANOTHER.search(question):
+    if about_another(question):
         return []
     text = _TIME_WORDS.sub(" ", question)
     asked = set(analyze(text))

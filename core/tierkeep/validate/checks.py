@@ -74,6 +74,8 @@ class LexicalValidator:
     def _completeness(self, evidence: Evidence, reasons: list[str]) -> Axis:
         if any(item.flag for item in evidence.items):
             return "pass"  # a profile item is the answer itself; the gate below is fitted to retrieval scores
+        if not evidence.dropped and not evidence.partial:
+            return "pass"  # everything that matches is in the evidence; looking again cannot add to it
         if evidence.confidence < self._settings.escalate_below:
             reasons.append("the evidence looks thin")
             return "fail"

@@ -19,13 +19,14 @@ class HeavierTier:
     """
 
     def __init__(self, tiers: Mapping[str, Tier], budgets: Budgets) -> None:
-        self._order = [tier.name for tier in sorted(tiers.values(), key=lambda tier: tier.weight)]
+        self._weights = {tier.name: tier.weight for tier in sorted(tiers.values(), key=lambda tier: tier.weight)}
         self._budgets = budgets
 
     def next(self, query: Query, steps: Sequence[Step]) -> Plan | None:
         """Return the plan for the next heavier tier, or None at the top."""
         last = steps[-1].plan
-        heavier = self._order[self._order.index(last.tier) + 1 :]
+        weight = self._weights.get(last.tier, 0)
+        heavier = [name for name, own in self._weights.items() if own > weight]
         if not heavier:
             return None
         # A question that left the profile empty-handed is an ordinary look-up; the deep tier treats it as a state.

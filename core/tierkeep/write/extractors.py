@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from tierkeep.dates import find_times
+from tierkeep.dates import TimeSpan, find_times
 from tierkeep.protocols import Span, View
 from tierkeep.records import Authority, Event, Record, Source
 from tierkeep.settings import ProfileSettings
@@ -181,5 +181,14 @@ def _since(sentence: str, event: Event, ends: bool) -> str:
     """Return from when the statement holds: the past time it names, else the moment it was said; an end may lie ahead."""
     for span in find_times(sentence, event.day):
         if ends or span.start <= event.day:
-            return span.start.isoformat()
+            return _as_known(span) or event.at
     return event.at
+
+
+def _as_known(span: TimeSpan) -> str:
+    """Return the span as an ISO date no more precise than it is: a day, else the month or the year that holds all of it."""
+    first, last = span.start.isoformat(), span.end.isoformat()
+    for length in (10, 7, 4):
+        if first[:length] == last[:length] and not (length == 10 and span.approximate):
+            return first[:length]
+    return ""
