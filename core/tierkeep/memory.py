@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 from pydantic import ValidationError
 
 from tierkeep import pipelines
+from tierkeep.allowance import Allowance
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, LimitError, NotFoundError, ScopeError, SettingsError
-from tierkeep.protocols import Clock, Deadline, Guard, Ledger, TokenCounter
+from tierkeep.protocols import Clock, Guard, Ledger, TokenCounter
 from tierkeep.records import (
     Answer,
     Authority,
@@ -309,19 +310,19 @@ class ScopedMemory:
             InputError: The question, budget, deadline or time cannot be used.
             StorageError: The store cannot be read.
         """
-        query, deadline = self._query(question, budget, deadline_s, now)
-        return pipelines.recall(query, self._memory._ledger.view(self.scope), self._memory._preset.read, deadline)
+        query, allowance = self._query(question, budget, deadline_s, now)
+        return pipelines.recall(query, self._memory._ledger.view(self.scope), self._memory._preset.read, allowance)
 
     def ask(self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None) -> Answer:
         """Return an answer with its evidence, the validator's verdict, the tiers tried and the cost.
 
         Args and errors are those of `recall`.
         """
-        query, deadline = self._query(question, budget, deadline_s, now)
+        query, allowance = self._query(question, budget, deadline_s, now)
         memory = self._memory
-        return pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, deadline, memory._clock)
+        return pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance, memory._clock)
 
-    def _query(self, question: str, budget: int | None, deadline_s: float | None, now: When | None) -> tuple[Query, Deadline]:
+    def _query(self, question: str, budget: int | None, deadline_s: float | None, now: When | None) -> tuple[Query, Allowance]:
         limit = self._memory._settings.limits.question_chars
         if not isinstance(question, str) or not question.strip():
             raise InputError("ask a question: the text is empty", field="question")
@@ -334,7 +335,7 @@ class ScopedMemory:
             raise InputError(f"deadline_s must be seconds from 0 on, not {deadline_s!r}", field="deadline_s")
         moment = self._memory._reader.when(now if now is not None else self._memory._clock.now())
         query = Query(text=question, scope=self.scope, now=moment, budget=budget)
-        return query, Deadline.after(deadline_s, self._memory._clock)
+        return query, self._memory._preset.read.ceilings.allowance(deadline_s, self._memory._clock)
 
     def events(self, session: str | None = None) -> Iterator[Event]:
         """Yield the events in order: of one conversation, or of all that this scope sees."""

@@ -16,11 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tierkeep.allowance import Allowance, Clock
 from tierkeep.protocols import (
     Answerer,
-    Clock,
     Composer,
-    Deadline,
     Extractor,
     Gathered,
     Guard,
@@ -139,64 +138,77 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
     return forgotten.report.model_copy(update={"rederived": len(rebuilt)})
 
 
-def recall(query: Query, view: View, stages: ReadStages, deadline: Deadline) -> Evidence:
+def recall(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     """Return the first evidence that is not empty, from the cheapest tier on."""
-    return _run(query, view, stages, deadline, _gather_only)[-1].evidence
+    return _run(query, view, stages, allowance, _gather_only)[-1].evidence
 
 
-def ask(query: Query, view: View, stages: ReadStages, deadline: Deadline, clock: Clock) -> Answer:
+def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance, clock: Clock) -> Answer:
     """Return the first answer that its evidence supports, else the best one tried."""
     began = clock.monotonic()
-    steps = _run(query, view, stages, deadline, _gather_and_answer)
+    steps = _run(query, view, stages, allowance, _gather_and_answer)
     best = _best(steps)
     draft = best.draft or Draft(text="", abstained=True)
-    usage = _total([step.usage for step in steps], (clock.monotonic() - began) * 1000)
     return Answer(
-        text=draft.text, short=draft.short, abstained=draft.abstained, evidence=best.evidence,
-        verdict=best.verdict or Verdict(accept=False, source="none"), tiers=tuple(step.plan.tier for step in steps),
-        usage=usage, trace=tuple(steps), partial=best.evidence.partial,
+        text=draft.text,
+        short=draft.short,
+        abstained=draft.abstained,
+        evidence=best.evidence,
+        verdict=best.verdict or Verdict(accept=False, source="none"),
+        tiers=tuple(step.plan.tier for step in steps),
+        usage=Usage.of(allowance.made(), (clock.monotonic() - began) * 1000),
+        trace=tuple(steps),
+        partial=best.evidence.partial,
     )
 
 
-_Attempt = Callable[[Query, Plan, View, ReadStages, Deadline], tuple[Step, bool]]
+_Attempt = Callable[[Query, Plan, View, ReadStages, Allowance, str], tuple[Step, bool]]
 
 
-def _run(query: Query, view: View, stages: ReadStages, deadline: Deadline, attempt: _Attempt) -> list[Step]:
+def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, attempt: _Attempt) -> list[Step]:
     """Try plans until one is good enough, the policy has no other, the ceiling is reached or time is up."""
     steps: list[Step] = []
     tried: set[tuple[str, str]] = set()
-    plan: Plan | None = stages.router.route(query, view)
+    mark = 0
+    plan: Plan | None = stages.router.route(query, view, allowance)
     while plan is not None and len(steps) < stages.ceilings.attempts and (plan.tier, plan.search_text) not in tried:
         tried.add((plan.tier, plan.search_text))
-        step, good = attempt(query, plan, view, stages, deadline)
-        steps.append(step)
-        if good or deadline.expired():
+        carry = steps[-1].draft.text if steps and steps[-1].draft and not steps[-1].draft.abstained else ""
+        step, good = attempt(query, plan, view, stages, allowance, carry)
+        made = allowance.made(mark)
+        mark += len(made)
+        steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made)}))
+        if good or allowance.expired():
             break
         plan = stages.policy.next(query, steps)
     return steps
 
 
-def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, deadline: Deadline) -> Evidence:
-    gathered = stages.tiers[plan.tier].gather(query, plan, view, deadline)
+def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
+    gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
     released = stages.guard.release(gathered.hits, query)
     return stages.composer.compose(query, plan, Gathered(released, gathered.confidence, gathered.partial), view)
 
 
-def _gather_only(query: Query, plan: Plan, view: View, stages: ReadStages, deadline: Deadline) -> tuple[Step, bool]:
-    evidence = _evidence(query, plan, view, stages, deadline)
+def _gather_only(
+    query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance, carry: str
+) -> tuple[Step, bool]:
+    evidence = _evidence(query, plan, view, stages, allowance)
     return Step(plan=plan, evidence=evidence), bool(evidence)
 
 
-def _gather_and_answer(query: Query, plan: Plan, view: View, stages: ReadStages, deadline: Deadline) -> tuple[Step, bool]:
-    evidence = _evidence(query, plan, view, stages, deadline)
-    draft, spent = stages.answerer.answer(query, plan, evidence)
-    verdict, checked = stages.validator.validate(query, plan, evidence, draft)
-    step = Step(plan=plan, evidence=evidence, draft=draft, verdict=verdict, usage=_total([spent, checked]))
-    return step, verdict.accept
+def _gather_and_answer(
+    query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance, carry: str
+) -> tuple[Step, bool]:
+    evidence = _evidence(query, plan, view, stages, allowance)
+    draft = stages.answerer.answer(query, plan, evidence, allowance, carry)
+    verdict = stages.validator.validate(query, plan, evidence, draft, allowance)
+    return Step(plan=plan, evidence=evidence, draft=draft, verdict=verdict), verdict.accept
 
 
 def _best(steps: Sequence[Step]) -> Step:
     """Return the accepted step, else the one with most support; of equals the earlier, which is the cheaper."""
+
     def rank(step: Step) -> tuple[bool, bool, int, float]:
         verdict = step.verdict or Verdict(accept=False, source="none")
         passed = (verdict.relevance, verdict.faithfulness, verdict.completeness).count("pass")
@@ -204,14 +216,3 @@ def _best(steps: Sequence[Step]) -> Step:
         return (verdict.accept, answered, passed, verdict.support)
 
     return max(steps, key=rank)
-
-
-def _total(usages: Sequence[Usage], ms: float = 0.0) -> Usage:
-    calls: dict[str, int] = {}
-    for usage in usages:
-        for skill, count in usage.calls.items():
-            calls[skill] = calls.get(skill, 0) + count
-    return Usage(
-        calls=calls, tokens_in=sum(usage.tokens_in for usage in usages), tokens_out=sum(usage.tokens_out for usage in usages),
-        ms=round(ms or sum(usage.ms for usage in usages), 3),
-    )

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.allowance import Allowance, Clock
 from tierkeep.records import (
     Draft,
     Event,
@@ -32,46 +31,17 @@ from tierkeep.records import (
     Scope,
     Step,
     TermRow,
-    Usage,
     Verdict,
     VerifyReport,
 )
 
+__all__ = [
+    "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
+    "Gathered", "Guard", "Ledger", "Policy", "Reconciler", "Router", "Segmenter", "Span", "Tier", "TokenCounter", "Transaction",
+    "Validator", "View",
+]  # fmt: skip
+
 # ------------------------------------------------------------------------------------------------------ ports
-
-
-class Clock(Protocol):
-    """Where time comes from. Nothing else in tierkeep asks the machine for the time."""
-
-    def now(self) -> datetime:
-        """Return the present moment, with its offset."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds that only grow, for deadlines and durations."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment after which a read returns the best it has.
-
-    Attributes:
-        clock: Where time comes from.
-        at: Value of `clock.monotonic()` at which time is up; None for never.
-    """
-
-    clock: Clock
-    at: float | None = None
-
-    @classmethod
-    def after(cls, seconds: float | None, clock: Clock) -> Deadline:
-        """Return a deadline that many seconds from now; None never expires."""
-        return cls(clock, None if seconds is None else clock.monotonic() + seconds)
-
-    def expired(self) -> bool:
-        """Return whether time is up."""
-        return self.at is not None and self.clock.monotonic() >= self.at
 
 
 @runtime_checkable
@@ -381,7 +351,7 @@ class Guard(Protocol):
 class Router(Protocol):
     """Classifies a question and makes the first plan (MemFlow's router agent)."""
 
-    def route(self, query: Query, view: View) -> Plan:
+    def route(self, query: Query, view: View, allowance: Allowance) -> Plan:
         """Return the first plan. Never fails: when unsure, targeted retrieval."""
         ...
 
@@ -405,8 +375,8 @@ class Tier(Protocol):
     name: str
     weight: int
 
-    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
-        """Return hits, best first. An empty list is an answer: there is nothing."""
+    def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
+        """Return hits, best first. An empty list is an answer: there is nothing. Past the deadline, what was found so far."""
         ...
 
 
@@ -421,7 +391,7 @@ class Composer(Protocol):
 class Answerer(Protocol):
     """Answers from the evidence and from nothing else."""
 
-    def answer(self, query: Query, plan: Plan, evidence: Evidence, carry: str = "") -> tuple[Draft, Usage]:
+    def answer(self, query: Query, plan: Plan, evidence: Evidence, allowance: Allowance, carry: str = "") -> Draft:
         """Return a draft. `carry` is the previous attempt's answer, for policies that build on it."""
         ...
 
@@ -429,7 +399,7 @@ class Answerer(Protocol):
 class Validator(Protocol):
     """Checks a draft against its evidence."""
 
-    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft) -> tuple[Verdict, Usage]:
+    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft, allowance: Allowance) -> Verdict:
         """Return the verdict."""
         ...
 

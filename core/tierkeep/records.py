@@ -6,7 +6,7 @@ unknown keys, so that a misspelt field is an error and never a silent loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
@@ -517,6 +517,26 @@ class Verdict(Frozen):
     source: Literal["rules", "model", "none"] = "rules"
 
 
+class SkillCall(Frozen):
+    """One use of a model skill: who answered, and what it cost.
+
+    Attributes:
+        skill: classify, extract, consolidate, select, scan, answer or judge.
+        answered_by: "model", "model, second try", or "fallback" when the deterministic rule answered instead.
+        tokens_in: Tokens sent, over both tries.
+        tokens_out: Tokens received, over both tries.
+        ms: Wall-clock milliseconds.
+        note: Why the fallback answered, "" otherwise.
+    """
+
+    skill: str
+    answered_by: Literal["model", "model, second try", "fallback"] = "model"
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ms: float = 0.0
+    note: str = ""
+
+
 class Usage(Frozen):
     """What an answer cost.
 
@@ -532,14 +552,27 @@ class Usage(Frozen):
     tokens_out: int = 0
     ms: float = 0.0
 
+    @classmethod
+    def of(cls, calls: Iterable[SkillCall], ms: float = 0.0) -> Usage:
+        """Return the sum of some calls, and the time that went by."""
+        made = list(calls)
+        counts: dict[str, int] = {}
+        for call in made:
+            if call.tokens_in or call.answered_by != "fallback":
+                counts[call.skill] = counts.get(call.skill, 0) + (2 if call.answered_by == "model, second try" else 1)
+        return cls(
+            calls=counts, tokens_in=sum(call.tokens_in for call in made), tokens_out=sum(call.tokens_out for call in made), ms=round(ms, 3)
+        )
+
 
 class Step(Frozen):
-    """One attempt inside an answer: plan, evidence, draft, verdict, cost."""
+    """One attempt inside an answer: plan, evidence, draft, verdict, the model skills it used and their cost."""
 
     plan: Plan
     evidence: Evidence
     draft: Draft | None = None
     verdict: Verdict | None = None
+    skills: tuple[SkillCall, ...] = ()
     usage: Usage = Usage()
 
 

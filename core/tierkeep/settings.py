@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tierkeep.allowance import Allowance, Clock
+
 _Number = TypeVar("_Number", float, NDArray[np.floating[Any]])
 
 
@@ -51,9 +53,21 @@ class Budgets(_Group):
 
 
 class Ceilings(_Group):
-    """What one question may cost at most (tiers 5.2)."""
+    """What one question may cost at most (tiers 5.2).
+
+    Attributes:
+        attempts: Plans tried.
+        calls: Model calls.
+        tokens: Tokens sent to and received from models.
+    """
 
     attempts: int = Field(default=3, ge=1)
+    calls: int = Field(default=8, ge=0)
+    tokens: int = Field(default=32_000, ge=0)
+
+    def allowance(self, seconds: float | None, clock: Clock) -> Allowance:
+        """Return a fresh allowance of this size for one question."""
+        return Allowance(clock, seconds=seconds, calls=self.calls, tokens=self.tokens)
 
 
 class GateSettings(_Group):

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierkeep.allowance import Allowance
 from tierkeep.answer.extractive import NOT_IN_MEMORY, ExtractiveAnswerer
 from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Intent, Plan, Query, Scope, Source
+from tierkeep.testing.clock import FixedClock
 
 
 def item(text: str, *, id: str = "e1", score: float = 1.0, **more: Any) -> EvidenceItem:
@@ -20,9 +22,8 @@ def item(text: str, *, id: str = "e1", score: float = 1.0, **more: Any) -> Evide
 def answer(question: str, *items: EvidenceItem, intent: Intent = "targeted") -> Draft:
     query = Query(text=question, scope=Scope(user="ana"), now="2026-06-01")
     plan = Plan(tier="targeted", intent=intent, search_text=question, k=10, budget=1000)
-    draft, usage = ExtractiveAnswerer().answer(query, plan, Evidence(question=question, items=items, text="x"))
-    assert usage.tokens_in == usage.tokens_out == 0
-    return draft
+    evidence = Evidence(question=question, items=items, text="x")
+    return ExtractiveAnswerer().answer(query, plan, evidence, Allowance(FixedClock(), calls=0))
 
 
 def test_no_evidence_is_said_and_marked() -> None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-VOCABULARY = {"errors", "records", "protocols", "settings"}
-FOUNDATIONS = {"terms", "dates", "tokens", "rendering", "plans", "clock"}
+VOCABULARY = {"errors", "records", "allowance", "protocols", "settings"}
+FOUNDATIONS = {"terms", "dates", "tokens", "rendering", "plans", "clock", "skills", "prompts"}
 STAGES = {
     "guard", "write", "route", "tiers", "compose", "answer", "validate", "retrieve", "ledger", "models", "importers", "strategies",
 }  # fmt: skip
@@ -26,8 +26,9 @@ BELOW_MEMORY = BELOW_STAGES | STAGES | {"pipelines", "presets"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
-    "protocols": {"errors", "records"},
-    "settings": {"errors", "records"},
+    "allowance": {"errors", "records"},
+    "protocols": {"errors", "records", "allowance"},
+    "settings": {"errors", "records", "allowance"},
     **dict.fromkeys(FOUNDATIONS, VOCABULARY | FOUNDATIONS),
     "intake": VOCABULARY | FOUNDATIONS,
     **dict.fromkeys(STAGES, BELOW_STAGES),
@@ -50,6 +51,9 @@ ONLY_IN: dict[str, set[str]] = {
     "rich": {"cli"},
     "click": {"cli"},
     "tiktoken": {"tokens"},
+    "openai": {"models"},
+    "httpx": {"models"},
+    "jsonschema": {"models"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }

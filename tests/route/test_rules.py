@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierkeep.allowance import Allowance
 from tierkeep.records import Plan, Query, Scope
 from tierkeep.route.rules import RuleRouter
 from tierkeep.settings import Budgets
+from tierkeep.testing.clock import FixedClock
 
 
 def route(question: str, budget: int | None = None) -> Plan:
     query = Query(text=question, scope=Scope(user="ana"), now="2026-01-01", budget=budget)
-    return RuleRouter(Budgets()).route(query, None)  # type: ignore[arg-type]  # the rules read no view
+    return RuleRouter(Budgets()).route(query, None, Allowance(FixedClock()))  # type: ignore[arg-type]  # the rules read no view
 
 
 @pytest.mark.parametrize(

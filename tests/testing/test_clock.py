@@ -5,8 +5,8 @@ from threading import Thread
 
 import pytest
 
+from tierkeep.allowance import Allowance
 from tierkeep.errors import InputError
-from tierkeep.protocols import Deadline
 from tierkeep.testing.clock import FixedClock
 
 
@@ -25,7 +25,7 @@ def test_each_reading_of_a_stepping_clock_is_later() -> None:
 
 
 def test_a_deadline_runs_out_in_the_middle_of_some_work() -> None:
-    deadline = Deadline.after(2.0, FixedClock(step=1.0))
+    deadline = Allowance(FixedClock(step=1.0), seconds=2.0)
     assert [deadline.expired(), deadline.expired()] == [False, True]
 
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.allowance import Allowance
+from tierkeep.protocols import Gathered, View
 from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Plan, Query, Scope, Source, Step, Verdict
 from tierkeep.settings import Budgets, GateSettings
+from tierkeep.testing.clock import FixedClock
 from tierkeep.validate.checks import LexicalValidator
 from tierkeep.validate.policies import HeavierTier
 
@@ -28,9 +30,7 @@ def item(text: str, *, id: str = "e1", flag: str = "", speaker: str = "Ana", dat
 def check(question: str, draft: Draft, *items: EvidenceItem, confidence: float = 1.0, dropped: tuple[str, ...] = ("e9",)) -> Verdict:
     evidence = Evidence(question=question, items=items, text="x", confidence=confidence, dropped=dropped)
     query = Query(text=question, scope=Scope(user="ana"), now="2026-06-01")
-    verdict, usage = LexicalValidator(GateSettings()).validate(query, PLAN, evidence, draft)
-    assert usage.calls == {}
-    return verdict
+    return LexicalValidator(GateSettings()).validate(query, PLAN, evidence, draft, Allowance(FixedClock(), calls=0))
 
 
 def model(text: str, *used: str) -> Draft:
@@ -113,7 +113,7 @@ class Named:
     def __init__(self, name: str, weight: int) -> None:
         self.name, self.weight = name, weight
 
-    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+    def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return nothing."""
         return Gathered([])
 

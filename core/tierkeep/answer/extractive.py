@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
+from tierkeep.allowance import Allowance
 from tierkeep.dates import answer_time, describe, find_times
 from tierkeep.dates.durations import find_durations
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Plan, Query, Source, Usage
+from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Plan, Query, Source
 from tierkeep.terms import analyze
 
 NOT_IN_MEMORY = "Not in memory."
@@ -52,17 +53,17 @@ class ExtractiveAnswerer:
     def __init__(self, top: int = 10) -> None:
         self._top = top
 
-    def answer(self, query: Query, plan: Plan, evidence: Evidence, carry: str = "") -> tuple[Draft, Usage]:
+    def answer(self, query: Query, plan: Plan, evidence: Evidence, allowance: Allowance, carry: str = "") -> Draft:
         """Return a draft that quotes what it rests on. Costs no tokens."""
         ranked = _ranked(evidence.items)[: self._top]
         if not ranked:
-            return Draft(text=NOT_IN_MEMORY, abstained=True), Usage()
+            return Draft(text=NOT_IN_MEMORY, abstained=True)
         drafts = (_from_collection, _from_profile, _from_times) if plan.intent != "temporal" else (_from_times,)
         for attempt in drafts:
             draft = attempt(query, plan, ranked)
             if draft is not None:
-                return draft, Usage()
-        return _from_sentences(query, ranked), Usage()
+                return draft
+        return _from_sentences(query, ranked)
 
 
 def _ranked(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
 from tierkeep.plans import about_another, plan_for
 from tierkeep.protocols import View
@@ -64,7 +65,7 @@ class RuleRouter:
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
 
-    def route(self, query: Query, view: View) -> Plan:
+    def route(self, query: Query, view: View, allowance: Allowance) -> Plan:
         """Return the first plan. Temporal questions come first: they are recognised at 90 % precision (tiers 1.3)."""
         when = asks_for_time(query.text)
         if when is not None:

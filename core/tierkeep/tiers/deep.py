@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.allowance import Allowance
+from tierkeep.protocols import Gathered, View
 from tierkeep.records import Event, Hit, Plan, Query
 from tierkeep.retrieve.search import Search
 from tierkeep.terms import analyze
@@ -34,19 +35,19 @@ class DeepTier:
     def __init__(self, search: Search) -> None:
         self._search = search
 
-    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+    def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return present and former profile values first, then events."""
         known = self._values(plan, view) if plan.intent != "temporal" else []
-        if deadline.expired():
+        if allowance.expired():
             return Gathered(known, confidence=1.0 if known else 0.0, partial=True)
         found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
         partial = False
         if plan.attempt and plan.intent != "temporal" and found.hits:
             names = _new_names(plan.search_text, _with_questions(found.hits[:_HOP_HITS], view))
-            if names and not deadline.expired():
+            if names and not allowance.expired():
                 wider = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)
                 found = found._replace(hits=wider.hits)
-            partial = bool(names) and deadline.expired()
+            partial = bool(names) and allowance.expired()
         return Gathered([*known, *found.hits], max(found.confidence, 1.0 if known else 0.0), partial)
 
     @staticmethod

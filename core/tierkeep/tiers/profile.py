@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from tierkeep.allowance import Allowance
 from tierkeep.plans import about_another
-from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.protocols import Gathered, View
 from tierkeep.records import Hit, Intent, Plan, Query, Record
 from tierkeep.retrieve.profile import matching
 from tierkeep.terms import analyze
@@ -22,7 +23,7 @@ class ProfileTier:
     name = "profile"
     weight = 1
 
-    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+    def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return the current profile items that the question asks for."""
         hits = _current(asked_for(plan.search_text, plan.intent, view.records(kind="profile", status=None)))[: plan.k]
         if query.scope.session is not None:

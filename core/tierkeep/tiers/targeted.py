@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tierkeep.protocols import Deadline, Gathered, View
+from tierkeep.allowance import Allowance
+from tierkeep.protocols import Gathered, View
 from tierkeep.records import Plan, Query
 from tierkeep.retrieve.search import Search
 
@@ -20,9 +21,9 @@ class TargetedTier:
     def __init__(self, search: Search) -> None:
         self._search = search
 
-    def gather(self, query: Query, plan: Plan, view: View, deadline: Deadline) -> Gathered:
+    def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return events, best first."""
-        if deadline.expired():
+        if allowance.expired():
             return Gathered([], partial=True)
         found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
         return Gathered(found.hits, found.confidence)

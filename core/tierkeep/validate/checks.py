@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Usage, Verdict
+from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Verdict
 from tierkeep.settings import GateSettings
 from tierkeep.terms import analyze
 
@@ -24,18 +25,18 @@ class LexicalValidator:
     def __init__(self, settings: GateSettings) -> None:
         self._settings = settings
 
-    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft) -> tuple[Verdict, Usage]:
+    def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft, allowance: Allowance) -> Verdict:
         """Return the verdict. Costs no tokens."""
         if draft.abstained:
             verdict = Verdict(accept=False, relevance="fail", faithfulness="pass", completeness="fail", reasons=("no evidence",))
-            return verdict, Usage()
+            return verdict
         reasons: list[str] = []
         relevance = self._relevance(query, evidence, draft, reasons)
         support, faithfulness = self._faithfulness(evidence, draft, reasons)
         completeness = self._completeness(evidence, reasons)
         accept = "fail" not in (relevance, faithfulness, completeness)
         return Verdict(accept=accept, relevance=relevance, faithfulness=faithfulness, completeness=completeness,
-                       support=round(support, 4), reasons=tuple(reasons)), Usage()
+                       support=round(support, 4), reasons=tuple(reasons))
 
     def _relevance(self, query: Query, evidence: Evidence, draft: Draft, reasons: list[str]) -> Axis:
         asked, said = set(analyze(query.text)), set(analyze(draft.text))
