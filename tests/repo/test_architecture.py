@@ -35,12 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiers": BELOW_STAGES | {"retrieve"},  # retrieve is what tiers share
     "pipelines": VOCABULARY,  # it gets its stages handed in
     "presets": BELOW_MEMORY,
-    "memory": BELOW_MEMORY,
+    "scoped": BELOW_MEMORY | {"memory"},  # memory: the type, for the checker only
+    "memory": BELOW_MEMORY | {"scoped"},
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
-    "testing": BELOW_MEMORY | {PUBLIC, "memory"},
-    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "demo"},
-    "cli": {PUBLIC, "errors", "records", "memory", "importers", "evaluate", "demo"},  # memory: the type that Memory.scope returns
+    "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
+    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
+    "cli": {PUBLIC, "errors", "records", "scoped", "importers", "evaluate", "demo"},  # scoped: the type that Memory.scope returns
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tierkeep import Memory, Record
-from tierkeep.memory import ScopedMemory
+from tierkeep.scoped import ScopedMemory
 
 
 @pytest.fixture

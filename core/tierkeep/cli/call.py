@@ -18,7 +18,7 @@ from tierkeep.cli.output import Output
 from tierkeep.errors import InputError, MissingExtraError, NotFoundError, ScopeError, SettingsError, WriteRejected
 
 if TYPE_CHECKING:
-    from tierkeep.memory import ScopedMemory
+    from tierkeep.scoped import ScopedMemory
 
 DONE, NOTHING, BAD_INPUT, STORE_FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 _PANEL = "Whose memory, and where"

@@ -28,7 +28,7 @@ from tierkeep.importers import read as read_messages
 from tierkeep.records import Receipt
 
 if TYPE_CHECKING:
-    from tierkeep.memory import ScopedMemory
+    from tierkeep.scoped import ScopedMemory
 
 _FORMATS = (*BENCHMARK_READERS, *READERS)
 _BATCH = 500  # messages a transaction: few enough for a moving progress bar, many enough to be fast

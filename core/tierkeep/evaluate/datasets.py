@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tierkeep.errors import ImportFormatError
-from tierkeep.memory import ScopedMemory
+from tierkeep.scoped import ScopedMemory
 
 _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "tool": "tool"}
 

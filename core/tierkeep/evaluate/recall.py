@@ -18,7 +18,7 @@ import tierkeep
 from tierkeep import Memory, Settings
 from tierkeep.evaluate.datasets import BenchQuestion, Conversation, ingest, load
 from tierkeep.evaluate.date_match import matches
-from tierkeep.memory import ScopedMemory
+from tierkeep.scoped import ScopedMemory
 
 
 @dataclass(frozen=True, slots=True)

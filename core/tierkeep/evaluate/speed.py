@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import tierkeep
 from tierkeep import Memory
-from tierkeep.memory import ScopedMemory
+from tierkeep.scoped import ScopedMemory
 
 _WORDS = 20_000
 _SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro sa te vo wa xi yo zu bra cle dri flo gru ple sta tri".split()

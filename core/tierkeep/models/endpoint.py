@@ -239,9 +239,9 @@ def stream_errors() -> tuple[type[Exception], ...]:
     """Return what comes out of a stream that breaks off: the client's errors, those of the HTTP library under it, and bad JSON."""
     import openai
 
-    # Older clients stand on httpx and newer ones on httpx2; the class that they export says which.
-    library = sys.modules[openai.Timeout.__module__.partition(".")[0]]
-    return (openai.OpenAIError, library.HTTPError, ValueError)
+    # Older clients stand on httpx and newer ones on httpx2; whichever it is, the client has imported it.
+    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (openai.OpenAIError, ValueError, *(library.HTTPError for library in libraries))
 
 
 def whole_text(text: str) -> str:

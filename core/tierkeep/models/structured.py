@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -12,6 +13,9 @@ from tierkeep.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+_START = re.compile(r'\{\s*["}]')
+_CANDIDATES = 200
 
 
 class Reading(NamedTuple):
@@ -88,23 +92,26 @@ def _problem(data: Mapping[str, Any], validator: Validator) -> str:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the outermost JSON objects in order.
+    """Yield the outermost JSON objects in order, out of the first `_CANDIDATES` places that look like one.
 
-    After a failure the search goes on behind the character that broke the object, so that no character is read twice, and an
-    inner object of a broken outer one is not mistaken for the reply.
+    After a failure the search goes on behind the character that broke the object, so that no character is parsed twice, and an
+    inner object of a broken outer one is not mistaken for the reply. The places are limited because the parser's error counts the
+    lines before it, which costs a pass over the text each time.
     """
     decoder = json.JSONDecoder(parse_constant=_no_number)
-    start = text.find("{")
-    while start >= 0:
+    end = 0
+    for _ in range(_CANDIDATES):
+        start = _START.search(text, end)
+        if start is None:
+            return
         try:
-            value, end = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, start.start())
         except json.JSONDecodeError as error:
-            end = max(error.pos, start + 1)
+            end = max(error.pos, start.end() - 1)
         except (ValueError, RecursionError):  # NaN, an integer of thousands of digits, or nested beyond reason
             return
         else:
             yield value
-        start = text.find("{", end)
 
 
 def _no_number(name: str) -> NoReturn:

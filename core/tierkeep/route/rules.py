@@ -65,17 +65,27 @@ class RuleRouter:
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
 
+    def sure(self, question: str) -> bool:
+        """Return whether the rules decide alone: a time is asked for, or families of one tier only fire."""
+        if asks_for_time(question) is not None:
+            return True
+        return len({tier for _, tier in _fired(question)}) == 1
+
     def route(self, query: Query, view: View, allowance: Allowance) -> Plan:
         """Return the first plan. Temporal questions come first: they are recognised at 90 % precision (tiers 1.3)."""
         when = asks_for_time(query.text)
         if when is not None:
             return plan_for("deep", "temporal", query, self._budgets, reason=f"asks {when.replace('_', ' ')}")
-        fired = [(intent, tier) for intent, tier, pattern in _FAMILIES if pattern.search(query.text)]
-        if about_another(query.text):
-            fired = [(intent, tier) for intent, tier in fired if tier != "profile"]
+        fired = _fired(query.text)
         if not fired:
             return plan_for("targeted", "targeted", query, self._budgets, reason="no rule fired")
         if len({tier for _, tier in fired}) > 1:
             # Two families that want different tiers: MemFlow would ask a model; without one, the order of the families decides.
             return plan_for(fired[0][1], fired[0][0], query, self._budgets, reason="several rules fired")
         return plan_for(fired[0][1], fired[0][0], query, self._budgets, reason=f"asks for {fired[0][0]}")
+
+
+def _fired(question: str) -> list[tuple[Intent, str]]:
+    """Return (intent, tier) of every family whose pattern the question meets, in the order of the cascade."""
+    fired = [(intent, tier) for intent, tier, pattern in _FAMILIES if pattern.search(question)]
+    return [(intent, tier) for intent, tier in fired if tier != "profile"] if about_another(question) else fired

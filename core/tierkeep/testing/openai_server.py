@@ -198,7 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._json(413, _error("request too large", "too_large"))
             return
-        body = json.loads(self.rfile.read(length))
+        body = _decoded(self.rfile.read(length))
+        if body is None:
+            self._json(400, _error("the request is not a JSON object", "invalid_request_error"))
+            return
         answers = {"/v1/chat/completions": self._chat, "/v1/embeddings": self._embeddings}
         if self.path not in answers:
             self._json(404, _error("no such address", "not_found"))
@@ -231,7 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._chunk(b"")
 
     def _embeddings(self, _: object, body: Mapping[str, Any]) -> None:
-        texts = [body["input"]] if isinstance(body["input"], str) else list(body["input"])
+        given = body.get("input", [])
+        texts = [given] if isinstance(given, str) else list(given)
         if not texts or not all(text.strip() for text in texts):
             self._json(400, _error("input cannot be an empty string", "invalid_request_error"))
             return
@@ -302,6 +306,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def _decoded(data: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _error(message: str, code: str) -> dict[str, Any]:
