@@ -19,7 +19,7 @@ import numpy as np
 import snowballstemmer
 from numpy.typing import NDArray
 
-__all__ = ["MAX_TERMS", "MAX_WORD", "analyze", "term_id", "term_ids"]
+__all__ = ["MAX_TERMS", "MAX_WORD", "analyze", "fingerprint", "term_id", "term_ids"]
 
 MAX_TERMS = 8192
 """Terms indexed per text; later words of a longer text are not searchable. About 60 kB of English prose."""
@@ -178,3 +178,17 @@ def term_ids(text: str, language: str = "english") -> NDArray[np.uint32]:
     Two terms share an id with probability 2**-32 each pair; a collision can only add a false match, never hide one.
     """
     return np.fromiter((term_id(term) for term in islice(_terms(text, language), MAX_TERMS)), dtype=np.uint32)
+
+
+#: Words on which stemmers, stop lists and normalisations differ; any release that treats one of them otherwise shows.
+_SAMPLE = """
+    Generously communicating generations of skies, skis and dying lilies; exceeding successes proceeded inwardly. Universities
+    organised news, happily running, hoping and hopped; relational, conditional, fluently, studies studied studying. He's
+    gone; they've bought children's teeth, didn't they? Café naïve İstanbul straße ﬁne 1,234.50 2nd 日本語テスト 한국어
+"""
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> int:
+    """A number for how this analysis treats words; a store whose terms were made under another one makes them again."""
+    return zlib.crc32(" ".join(analyze(_SAMPLE)).encode("utf-8"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -597,9 +598,14 @@ def test_inside_a_running_event_loop(talk: Any) -> None:
 def test_a_forked_child_has_a_thread_of_its_own(talk: Any) -> None:
     chat, _ = talk(["parent", "child"])
     chat.complete(ask())
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons advise against what is tested here
+        child = os.fork()
     if not child:
-        os._exit(0 if chat.complete(ask(timeout_s=20.0)).text == "child" else 1)
+        try:
+            os._exit(0 if chat.complete(ask(timeout_s=20.0)).text == "child" else 1)
+        finally:
+            os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from tierkeep.errors import InputError, LimitError, StorageError, StoreCorrupt, StoreUnavailable, TierkeepError
-from tierkeep.ledger import schema
+from tierkeep.ledger import lexicon, schema
 from tierkeep.ledger.files import Claim, claim
 
 __all__ = ["Connections", "Durability", "translated"]
@@ -178,6 +178,8 @@ class Connections:
             if missing := sorted(set(schema.TABLES) - tables):
                 message = f"The store at {self.where} lacks the tables {', '.join(missing)}; restore it from a backup."
                 raise StoreCorrupt(message, path=self.where)
+            if not self.read_only:
+                lexicon.refresh(connection)
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
         """Switch to the write-ahead log. The change needs the file alone for a moment, which busy_timeout does not cover."""

@@ -16,7 +16,7 @@ Everything of one store is in one SQLite file, so that one transaction covers al
   been purged by `forget`: its digest stays, what it said is gone.
 - `chain`: the hash chain. One entry per event and per batch; `hash` covers the previous hash, the kind and the digest.
 - `forgotten`: which chain entries and journal rows a forget took out, so that "forgotten" differs from "lost".
-- `counters`: numbers of the whole store (the newest generation).
+- `counters`: numbers of the whole store: the newest generation, and the analysis under which the lexicon's terms were made.
 
 `PRAGMA application_id` marks the file as ours and `PRAGMA user_version` is the number of steps it has been through.
 """

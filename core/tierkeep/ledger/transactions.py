@@ -10,9 +10,9 @@ from typing import NamedTuple
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
 from tierkeep.ledger import chain, scopes
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
 from tierkeep.ledger.rows import (
-    asks,
     derived_id,
     dumps,
     event_from_draft,
@@ -25,7 +25,6 @@ from tierkeep.ledger.rows import (
 from tierkeep.ledger.views import SqliteView
 from tierkeep.protocols import Appended, Clock, View
 from tierkeep.records import Authority, Event, EventDraft, Op, Record, Scope, Source
-from tierkeep.terms import term_ids
 
 __all__ = ["SqliteTransaction"]
 
@@ -189,10 +188,9 @@ class SqliteTransaction:
             stored = event_to_row(event)
             digests.append(chain.event_digest(salt, self._scope.partition, event.session, stored))
             events.append((number, session, *stored, salt, entry))
-            text = event.text if event.authority > Authority.QUARANTINED else ""
-            terms = term_ids(text).astype("<u4", copy=False).tobytes()
             own = event.role == "user" and event.origin.source in _OWN
-            row = (number, event.seq, session, event.speaker, event.ts, terms, asks(text), len(text), own)
+            terms, asking, length = indexed(event.text, hidden=event.authority == Authority.QUARANTINED)
+            row = (number, event.seq, session, event.speaker, event.ts, terms, asking, length, own)
             lexicon.append(row)
         self._connection.executemany(_INSERT_EVENT, events)
         self._connection.executemany(_INSERT_LEXICON, lexicon)
