@@ -33,7 +33,8 @@ class Allowance:
 
     def __init__(self, clock: Clock, *, seconds: float | None = None, calls: int | None = None, tokens: int | None = None) -> None:
         self._clock = clock
-        self._end = None if seconds is None else clock.monotonic() + seconds
+        self._began = clock.monotonic()
+        self._end = None if seconds is None else self._began + seconds
         self._calls_left = calls
         self._tokens_left = tokens
         self._made: list[SkillCall] = []
@@ -42,6 +43,10 @@ class Allowance:
     def expired(self) -> bool:
         """Return whether time is up."""
         return self._end is not None and self._clock.monotonic() >= self._end
+
+    def ms(self) -> float:
+        """Return the milliseconds since it was granted."""
+        return (self._clock.monotonic() - self._began) * 1000
 
     def seconds_left(self) -> float | None:
         """Return the seconds that are left, at least 0; None without a limit."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tierkeep.allowance import Allowance, Clock
+from tierkeep.allowance import Allowance
 from tierkeep.protocols import (
     Answerer,
     Composer,
@@ -143,9 +143,8 @@ def recall(query: Query, view: View, stages: ReadStages, allowance: Allowance) -
     return _run(query, view, stages, allowance, _gather_only)[-1].evidence
 
 
-def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance, clock: Clock) -> Answer:
+def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> Answer:
     """Return the first answer that its evidence supports, else the best one tried."""
-    began = clock.monotonic()
     steps = _run(query, view, stages, allowance, _gather_and_answer)
     best = _best(steps)
     draft = best.draft or Draft(text="", abstained=True)
@@ -156,7 +155,7 @@ def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance, cloc
         evidence=best.evidence,
         verdict=best.verdict or Verdict(accept=False, source="none"),
         tiers=tuple(step.plan.tier for step in steps),
-        usage=Usage.of(allowance.made(), (clock.monotonic() - began) * 1000),
+        usage=Usage.of(allowance.made(), allowance.ms()),
         trace=tuple(steps),
         partial=best.evidence.partial,
     )
@@ -169,15 +168,15 @@ def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, att
     """Try plans until one is good enough, the policy has no other, the ceiling is reached or time is up."""
     steps: list[Step] = []
     tried: set[tuple[str, str]] = set()
-    mark = 0
+    mark, began = 0, allowance.ms()
     plan: Plan | None = stages.router.route(query, view, allowance)
     while plan is not None and len(steps) < stages.ceilings.attempts and (plan.tier, plan.search_text) not in tried:
         tried.add((plan.tier, plan.search_text))
         carry = steps[-1].draft.text if steps and steps[-1].draft and not steps[-1].draft.abstained else ""
         step, good = attempt(query, plan, view, stages, allowance, carry)
-        made = allowance.made(mark)
-        mark += len(made)
-        steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made)}))
+        made, now = allowance.made(mark), allowance.ms()
+        steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made, now - began)}))
+        mark, began = mark + len(made), now
         if good or allowance.expired():
             break
         plan = stages.policy.next(query, steps)

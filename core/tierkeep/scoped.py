@@ -195,7 +195,7 @@ class ScopedMemory:
         """
         query, allowance = self._query(question, budget, deadline_s, now)
         memory = self._memory
-        return pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance, memory._clock)
+        return pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
 
     def _query(self, question: str, budget: int | None, deadline_s: float | None, now: When | None) -> tuple[Query, Allowance]:
         limit = self._memory._settings.limits.question_chars

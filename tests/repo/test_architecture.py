@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
-    "cli": {PUBLIC, "errors", "records", "scoped", "importers", "evaluate", "demo"},  # scoped: the type that Memory.scope returns
+    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo"},  # scoped: the type that Memory.scope returns
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {}

@@ -64,10 +64,11 @@ class Call:
     out: Output
 
     @contextmanager
-    def memory(self, *, create: bool = False) -> Iterator[Memory]:
+    def memory(self, *, create: bool = False, **options: Any) -> Iterator[Memory]:
         """Open the store.
 
         Args:
+            options: For `Memory.open`.
             create: Make the store when there is none. Without it, a read of a store that does not exist says so, rather
                 than leaving an empty one behind.
 
@@ -79,14 +80,15 @@ class Call:
             raise NotFoundError(
                 f"there is no memory at {self.store} yet; add something first, or name another with --store"
             )
-        with Memory.open(self.store) as memory:
+        with Memory.open(self.store, **options) as memory:
             yield memory
 
     @contextmanager
-    def mine(self, *, create: bool = False, bound: bool = True) -> Iterator[ScopedMemory]:
+    def mine(self, *, create: bool = False, bound: bool = True, **options: Any) -> Iterator[ScopedMemory]:
         """Open the store and narrow it to its owner.
 
         Args:
+            options: For `Memory.open`.
             create: Make the store when there is none.
             bound: Whether `--session` narrows the scope.
 
@@ -97,7 +99,7 @@ class Call:
             raise ScopeError(
                 "whose memory? Pass --user NAME (or --agent, or --tenant), or set TIERKEEP_USER", field="user"
             )
-        with self.memory(create=create) as memory:
+        with self.memory(create=create, **options) as memory:
             session = self.session if bound else None
             yield memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=session)
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from tierkeep import TierkeepError
 from tierkeep.errors import ImportFormatError
-from tierkeep.records import Answer, Evidence, EvidenceItem
+from tierkeep.records import Answer, Evidence, EvidenceItem, SkillCall
 
 #: C0 and C1 controls but tab and line feed; overrides of direction; invisible characters that hide text.
 _DRIVES_TERMINAL = re.compile(
@@ -191,8 +191,15 @@ def steps_table(answer: Answer) -> Table:
                 literal(f"{step.plan.intent} ({step.plan.source}) {step.plan.reason}".strip()),
                 f"{len(step.evidence.items)} items, {step.evidence.tokens}/{step.evidence.budget} tokens",
                 literal(step.draft.source if step.draft else "-"),
+                literal("; ".join(_skill(made) for made in step.skills) or "-"),
                 f"{step.usage.ms:.1f}",
                 literal(said),
             )
         )
-    return rows(("step", "tier", "plan", "evidence", "answer", "ms", "verdict"), entries)
+    return rows(("step", "tier", "plan", "evidence", "answer", "model skills", "ms", "verdict"), entries)
+
+
+def _skill(made: SkillCall) -> str:
+    """Return one use of a model in a few words: "judge: model, 812+9 tokens"."""
+    note = f" ({made.note})" if made.note else ""
+    return f"{made.skill}: {made.answered_by}{note}, {made.tokens_in}+{made.tokens_out} tokens"

@@ -11,9 +11,10 @@ from rich.console import RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from tierkeep import Record
+from tierkeep import ChatModel, Record
 from tierkeep.cli.call import DONE, NOTHING, Call, command
 from tierkeep.cli.output import clean, day_and_time, evidence_table, literal, one_line, rows, steps_table
+from tierkeep.errors import SettingsError
 from tierkeep.records import Event, Revision
 
 _BEST = 8  # memories that `ask` shows beside its answer
@@ -45,12 +46,19 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every attempt: plan, evidence, verdict, cost.")
     ] = False,
+    model: Annotated[
+        str, typer.Option("--model", envvar="TIERKEEP_MODEL", help="A chat model to route, answer and judge; none otherwise.")
+    ] = "",
+    base_url: Annotated[
+        str, typer.Option("--base-url", envvar="TIERKEEP_BASE_URL", help="Where an OpenAI-compatible server listens.")
+    ] = "",
+    preset: Annotated[str, typer.Option("--preset", help="auto or memflow.")] = "auto",
 ) -> int:
     """Answer a question from memory, with the evidence. Exit code 1 when the memory does not have it.
 
     Example: tierkeep ask "Where does Ana live now?" --user ana --explain
     """
-    with call.mine() as mine:
+    with call.mine(preset=preset, chat=_chat(model, base_url)) as mine:
         answer = mine.ask(question, budget=budget, deadline_s=deadline, now=now)
     shown: list[RenderableType] = [Panel(literal(answer.text), expand=False)]
     if answer.evidence:
@@ -146,6 +154,17 @@ def history(call: Call, record: Annotated[str, typer.Argument(metavar="ID", help
     document = {"revisions": [revision.model_dump(mode="json") for revision in found]}
     call.out.result(document, rows(("when", "what was done", "value"), entries))
     return DONE
+
+
+def _chat(model: str, base_url: str) -> ChatModel | None:
+    """Return the model that was asked for; its key comes from OPENAI_API_KEY, and a server of one's own needs none."""
+    if not model:
+        if base_url:
+            raise SettingsError("--base-url names a server, but --model does not say which of its models to use")
+        return None
+    from tierkeep.models.openai import OpenAIChat
+
+    return OpenAIChat(model, base_url=base_url or None)
 
 
 def _newest(events: Iterable[Event], limit: int) -> list[Event]:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from tierkeep.errors import MissingExtraError, ModelError, SettingsError
@@ -183,12 +183,6 @@ class Endpoint:
             finalizer, self._finalizer, self._waiting = self._finalizer, None, None
         if finalizer is not None:
             finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _open(self) -> _Waiting:
         with self._lock:

@@ -181,6 +181,7 @@ class _Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes; the second would wait 40 ms for the first to be acknowledged
     server: _Http
 
     def log_message(self, format: str, *args: Any) -> None:
