@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 import zlib
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierkeep.terms import MAX_TERMS, MAX_WORD, analyze, term_id, term_ids
+from tierkeep.terms import MAX_TERMS, MAX_WORD, analyze, stream_safe, term_id, term_ids
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,48 @@ def test_threads_do_not_disturb_one_another() -> None:
         thread.join()
     assert all(found[number] == expected for number in (0, 2, 4))
     assert found[1] == found[3] == found[5]
+
+
+# ------------------------------------------------------------------------------------------------------ combining marks
+
+_MARKS = "\u0300\u0315\u0334\u0345\u0591\u3099\uff9e\uff9f\u0f73\u0f75\u0344\U0001d165"
+_MARKED = st.lists(
+    st.tuples(st.sampled_from(["a", " ", "é", "茶", "\u2014", "한", "\ufdfa"]), st.text(_MARKS, max_size=4), st.integers(0, 60))
+)
+
+
+def marks_in_a_row(text: str) -> int:
+    """The longest run of combining marks when the text is decomposed, which is what normalisation sorts."""
+    longest = now = 0
+    for character in unicodedata.normalize("NFKD", text):
+        now = now + 1 if unicodedata.combining(character) else 0
+        longest = max(longest, now)
+    return longest
+
+
+@given(_MARKED)
+def test_no_run_of_marks_is_long(pieces: list[tuple[str, str, int]]) -> None:
+    text = "".join(base + marks * times for base, marks, times in pieces)
+    # Each of 30 characters is two marks at most, and the base before them ends in three at most.
+    assert marks_in_a_row(stream_safe(text)) <= 63
+    assert stream_safe(stream_safe(text)) == stream_safe(text)
+
+
+@given(st.text() | st.text("a\u0300\u0315é \u2014", max_size=25))
+def test_text_without_long_runs_of_marks_is_left_alone(text: str) -> None:
+    assert marks_in_a_row(text) > 30 or stream_safe(text) == text
+
+
+@pytest.mark.parametrize("unit", ["\u0315\u0300", "\uff9e\u0300", "\u0f73\u0300", "\u0345\u0334\uff9f"])
+def test_megabytes_of_marks_are_cut_before_they_are_sorted(unit: str) -> None:
+    # Sorting them took five seconds at 64,000 and grows with the square: at two million this test would not come back.
+    text = "green " + "tea" + unit * 1_000_000 + " time"
+    assert len(stream_safe(text)) == len("green tea time") + 30
+    assert analyze(text)[-1] == "time"
+
+
+def test_every_character_that_decomposes_to_marks_is_counted_as_one() -> None:
+    for code in range(0x110000):
+        character = chr(code)
+        if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]):
+            assert len(stream_safe(character * 40)) == 30, hex(code)

@@ -8,6 +8,10 @@ from typing import Protocol
 
 from tierkeep.records import SkillCall
 
+#: Why evidence is missing or partial when time was up; the same words wherever it is noticed.
+NOT_FOUND_IN_TIME = "the deadline passed before anything was found"
+NOT_ALL_IN_TIME = "the deadline passed before everything was looked at"
+
 
 class Clock(Protocol):
     """Where time comes from. Nothing else in tierkeep asks the machine for the time."""

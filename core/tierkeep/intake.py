@@ -45,11 +45,13 @@ class Intake:
 
     Attributes:
         drafts: Events, in input order; a message with tool calls makes several.
+        places: For each draft, the 0-based place of its message in what was handed over.
         skipped: Inputs without content.
         notes: Things that were assumed.
     """
 
     drafts: tuple[EventDraft, ...]
+    places: tuple[int, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
 
@@ -93,7 +95,9 @@ class Reader:
         entries: Sequence[Any] = [what] if single else self._entries(what)
         if defaults.id is not None and len(entries) != 1:
             raise InputError("id= names one message, and this call has several: give each message its own id", field="id")
+        _check_defaults(defaults)
         drafts: list[EventDraft] = []
+        places: list[int] = []
         skipped: list[Skipped] = []
         notes: dict[str, None] = {}
         for index, entry in enumerate(entries):
@@ -105,7 +109,8 @@ class Reader:
             if not made:
                 skipped.append(Skipped(index=index, reason="empty"))
             drafts.extend(made)
-        return Intake(tuple(drafts), tuple(skipped), tuple(notes))
+            places.extend([index] * len(made))
+        return Intake(tuple(drafts), tuple(places), tuple(skipped), tuple(notes))
 
     def _entries(self, what: object) -> Sequence[Any]:
         if isinstance(what, (bytes, bytearray)) or not isinstance(what, Iterable):
@@ -143,7 +148,10 @@ class Reader:
         refusal = values.pop("refusal", "")
         values["text"] = _text_of(values.get("text") or refusal or "", where)
         values["role"] = _role_of(values.get("role", defaults.role or "user"), where)
-        values["tool_calls"] = tuple(values.get("tool_calls", ()))
+        calls = values.get("tool_calls", ())
+        if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
+            raise InputError(f"{where}tool_calls must be a list of calls, not a {type(calls).__name__}", field="tool_calls")
+        values["tool_calls"] = tuple(calls)
         if isinstance(values.get("at"), (str, int, float)):
             values["at"] = self._parsed(values["at"], where).value_or_day
         try:
@@ -221,7 +229,7 @@ class Reader:
             check_name(value, name, self._limits.name_chars, where)
         try:
             size = len(json.dumps(meta, allow_nan=False))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where}meta must be plain JSON values: {error}", field="meta") from error
         if size > self._limits.meta_chars:
             raise LimitError(f"{where}meta has {size:,} characters as JSON, the limit is {self._limits.meta_chars:,}", field="meta",
@@ -234,6 +242,19 @@ class _Time:
     ts: float
     value_or_day: datetime | date
     notes: tuple[str, ...]
+
+
+def _check_defaults(defaults: Defaults) -> None:
+    """Check the types of what was said once for a whole call, before it meets a message."""
+    for field in ("speaker", "session", "id"):
+        value = getattr(defaults, field)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{field} must be a text, not a {type(value).__name__}", field=field)
+    if defaults.session is not None and not defaults.session.strip():
+        raise InputError("session must be a text that is not empty; leave it out to keep each day as a session", field="session")
+    meta = defaults.meta
+    if meta is not None and not (isinstance(meta, Mapping) and all(isinstance(key, str) for key in meta)):
+        raise InputError("meta must be a mapping whose keys are texts", field="meta")
 
 
 def check_name(value: str, field: str, limit: int, where: str = "") -> None:
@@ -285,7 +306,7 @@ def _call_of(call: Mapping[str, Any], where: str) -> tuple[str, str, str]:
     if not isinstance(arguments, str):
         try:
             arguments = json.dumps(arguments, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{where}the arguments of tool call {inner['name']!r} are not plain JSON values: {error}", field="tool_calls"
             ) from error

@@ -22,6 +22,15 @@ from tierkeep.tokens import best_counter
 if TYPE_CHECKING:
     from tierkeep.presets import Builder
 
+#: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
+_PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "clock": (("now", "monotonic"), (), "tierkeep.clock.SystemClock()"),
+    "counter": (("count",), ("name",), "tierkeep.tokens.EstimateCounter()"),
+    "guard": (("admit", "release"), (), "tierkeep.guard.chain.DefaultGuard()"),
+    "chat": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
+}
+
+
 class Memory:
     """An open memory. It has no verbs of its own: `scope()` names the owner and returns the object that has them.
 
@@ -57,7 +66,7 @@ class Memory:
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
-        self._preset = build(preset, Parts(settings, counter, guard or DefaultGuard(), self._skills))
+        self._preset = build(preset, Parts(settings, counter, DefaultGuard() if guard is None else guard, self._skills))
         self._reader = Reader(settings, clock, origin_of)
 
     @classmethod
@@ -86,21 +95,22 @@ class Memory:
             guard: What may be stored and recalled; the default guard otherwise.
 
         Raises:
-            SettingsError: No such preset, durability or kind of store.
+            SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
             StorageError: The store cannot be opened; the message says why and what to do.
         """
         if durability not in ("normal", "full"):
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
-        clock = clock or SystemClock()
+        _check_parts(preset, settings, {"clock": clock, "counter": counter, "guard": guard, "chat": chat})
+        clock = SystemClock() if clock is None else clock
         ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(
             ledger,
-            settings=settings or Settings(),
+            settings=Settings() if settings is None else settings,
             preset=preset,
             clock=clock,
-            counter=counter or best_counter(),
+            counter=best_counter() if counter is None else counter,
             guard=guard,
             chat=chat,
         )
@@ -158,6 +168,28 @@ class Memory:
 
     async def __aexit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
+
+
+def _check_parts(preset: object, settings: object, parts: Mapping[str, object]) -> None:
+    """Refuse what cannot work when the memory is opened, rather than in the middle of a read."""
+    from tierkeep.presets import PRESETS
+
+    if not (preset in PRESETS if isinstance(preset, str) else callable(preset)):
+        given = repr(preset) if isinstance(preset, str) else _kind(preset)
+        raise SettingsError(f"preset must be one of {', '.join(sorted(PRESETS))}, or a function that builds a preset, not {given}")
+    if settings is not None and not isinstance(settings, Settings):
+        raise SettingsError(f"settings must be a Settings object, such as Settings(timezone='Europe/Lisbon'), not {_kind(settings)}")
+    for argument, part in parts.items():
+        verbs, attributes, example = _PARTS[argument]
+        works = all(callable(getattr(part, verb, None)) for verb in verbs)
+        fits = works and all(isinstance(getattr(part, name, None), str) for name in attributes)
+        if part is not None and (isinstance(part, type) or not fits):
+            wanted = " and ".join([*(f"{verb}()" for verb in verbs), *(f"a {name} (text)" for name in attributes)])
+            raise SettingsError(f"{argument} must be an object with {wanted}, such as {example}, not {_kind(part)}")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"an object of type {type(value).__name__}"
 
 
 def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"]) -> Ledger:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tierkeep.allowance import Allowance
+from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance
 from tierkeep.protocols import (
     Answerer,
     Composer,
@@ -40,7 +40,6 @@ from tierkeep.records import (
     EventDraft,
     Evidence,
     ForgetReport,
-    Op,
     Plan,
     Query,
     Scope,
@@ -131,10 +130,8 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
         blanked = [record for record in transaction.view.records(status="quarantined") if not record.text]
         if not blanked:
             return forgotten.report
-        sources = list(dict.fromkeys(root for record in blanked for root in record.roots))
-        transaction.apply([Op(op="delete", target=record.id, why="derived again", by="forget") for record in reversed(blanked)])
-        events = sorted(transaction.view.events(sources), key=lambda event: event.seq)
-        rebuilt = _derive(events, transaction, stages)
+        changed = transaction.apply(stages.reconciler.rebuild(transaction.view))
+        rebuilt = transaction.view.get(changed)
     return forgotten.report.model_copy(update={"rederived": len(rebuilt)})
 
 
@@ -148,8 +145,11 @@ def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> A
     steps = _run(query, view, stages, allowance, _gather_and_answer)
     best = _best(steps)
     draft = best.draft or Draft(text="", abstained=True)
+    partial = any(step.evidence.partial for step in steps)
+    # An attempt that had its time may have found nothing; that is not the answer when the next one had none.
+    unknown = partial and draft.abstained and not best.evidence and not best.evidence.dropped
     return Answer(
-        text=draft.text,
+        text=f"No answer: {NOT_FOUND_IN_TIME}." if unknown else draft.text,
         short=draft.short,
         abstained=draft.abstained,
         evidence=best.evidence,
@@ -157,7 +157,7 @@ def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> A
         tiers=tuple(step.plan.tier for step in steps),
         usage=Usage.of(allowance.made(), allowance.ms()),
         trace=tuple(steps),
-        partial=best.evidence.partial,
+        partial=partial,
     )
 
 
@@ -171,16 +171,28 @@ def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, att
     mark, began = 0, allowance.ms()
     plan: Plan | None = stages.router.route(query, view, allowance)
     while plan is not None and len(steps) < stages.ceilings.attempts and (plan.tier, plan.search_text) not in tried:
+        if steps and allowance.expired():
+            steps[-1] = _cut_short(steps[-1])
+            break
         tried.add((plan.tier, plan.search_text))
         carry = steps[-1].draft.text if steps and steps[-1].draft and not steps[-1].draft.abstained else ""
         step, good = attempt(query, plan, view, stages, allowance, carry)
         made, now = allowance.made(mark), allowance.ms()
         steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made, now - began)}))
         mark, began = mark + len(made), now
-        if good or allowance.expired():
+        if good:
             break
         plan = stages.policy.next(query, steps)
     return steps
+
+
+def _cut_short(step: Step) -> Step:
+    """Return the step as the last one for which there was time: whatever it found, more might have been there."""
+    evidence = step.evidence
+    note = evidence.note
+    if not note or not (evidence.partial or evidence.dropped):
+        note = NOT_ALL_IN_TIME if evidence else NOT_FOUND_IN_TIME
+    return step.model_copy(update={"evidence": evidence.model_copy(update={"partial": True, "note": note})})
 
 
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
@@ -193,7 +205,7 @@ def _gather_only(
     query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance, carry: str
 ) -> tuple[Step, bool]:
     evidence = _evidence(query, plan, view, stages, allowance)
-    return Step(plan=plan, evidence=evidence), bool(evidence)
+    return Step(plan=plan, evidence=evidence), any(item.flag != "ENDED" for item in evidence.items)
 
 
 def _gather_and_answer(

@@ -13,6 +13,18 @@ _K = {"profile": 20, "targeted": 400, "deep": 600}
 _ABOUT_ANOTHER = re.compile(r"\b(?:does|did|has|have|had|will|would|do) (?:my|our)\b", re.IGNORECASE)
 
 
+_ADVICE = re.compile(
+    r"\b(?:recommend|suggest)|\b(?:what|which|where)\b.{0,40}\bshould (?:i|we) (?:cook|eat|order|make|bake|drink|have|book|go for)\b"
+    r"|\bwhat (?:can|could) (?:i|we) (?:cook|eat|bake|drink|order)\b|\bwhat to (?:cook|eat|order|drink|bake)\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_advice(question: str) -> bool:
+    """Return whether the question asks for a recommendation. Such an answer must respect allergies and diets, named or not."""
+    return _ADVICE.search(question) is not None
+
+
 def about_another(question: str) -> bool:
     """Return whether the question is about somebody the user knows ("Where does my sister work?").
 

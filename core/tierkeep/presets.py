@@ -80,11 +80,9 @@ def memflow(parts: Parts) -> Preset:
 
 def _write(parts: Parts) -> WriteStages:
     """Raw turns and the compiled profile: MemFlow's write path spends no model call."""
+    profile = ProfileRules(parts.settings.profile)
     return WriteStages(
-        guard=parts.guard,
-        segmenter=TurnSegmenter(),
-        extractors=(ProfileRules(parts.settings.profile),),
-        reconciler=SlotReconciler(),
+        guard=parts.guard, segmenter=TurnSegmenter(), extractors=(profile,), reconciler=SlotReconciler(profile)
     )
 
 

@@ -172,8 +172,17 @@ class View(Protocol):
         key: str | None = None,
         status: str | None = "active",
         source: str | None = None,
+        prefix: str | None = None,
     ) -> list[Record]:
-        """Return records in order of creation, filtered; `status=None` returns every status; `source` is a source id."""
+        """Return records in order of creation, filtered.
+
+        Args:
+            kind: Of this kind.
+            key: With this key.
+            status: In this status; None for every status.
+            source: Derived from this source.
+            prefix: Whose key begins with this.
+        """
         ...
 
     def get(self, ids: Sequence[str]) -> list[Record]:
@@ -326,6 +335,10 @@ class Reconciler(Protocol):
 
     def reconcile(self, drafts: Sequence[Record], view: View) -> list[Op]:
         """Return ops in the order in which they are to be applied."""
+        ...
+
+    def rebuild(self, view: View) -> list[Op]:
+        """Return ops that make the records what their remaining sources say: asked for when a forget has blanked some of them."""
         ...
 
 

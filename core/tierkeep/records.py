@@ -415,7 +415,7 @@ class EvidenceItem(Frozen):
         origin: Class of the origin.
         authority: What it may cause.
         score: Relevance, comparable within one evidence only.
-        flag: "" or CURRENT, EARLIER, PROFILE.
+        flag: "" or PROFILE, CURRENT, EARLIER, or ENDED (over, and nothing known came after it).
         dates: Times the text speaks of, resolved against its own day: "yesterday = 7 May 2023".
         excerpt: True when only a part of the memory fitted into the budget.
         order: Place in the conversation, for reading order among memories of one day.
@@ -624,7 +624,8 @@ class Receipt(Frozen):
 
     Attributes:
         ids: Ids of the stored events, in input order.
-        session: The conversation they went to.
+        session: The conversation of the first of them.
+        sessions: Every conversation they went to, in order: without a session of their own, messages of two days go to two.
         records: Ids of records that were added or changed because of them.
         skipped: Inputs that were not stored, each with its reason.
         notes: Things worth knowing, such as a time zone that was assumed.
@@ -632,6 +633,7 @@ class Receipt(Frozen):
 
     ids: tuple[str, ...] = ()
     session: str = ""
+    sessions: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

@@ -7,11 +7,9 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from pydantic import ValidationError
-
 from tierkeep import pipelines
 from tierkeep.allowance import Allowance
-from tierkeep.errors import InputError, LimitError, NotFoundError
+from tierkeep.errors import InputError, LimitError, NotFoundError, ScopeError
 from tierkeep.records import (
     Answer,
     Authority,
@@ -26,6 +24,7 @@ from tierkeep.records import (
     Scope,
     Skipped,
 )
+from tierkeep.tiers.sessions import in_session
 
 if TYPE_CHECKING:
     from tierkeep.intake import Addable, When
@@ -35,9 +34,18 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _S = TypeVar("_S")
 
+#: A budget above it means everything: no model has such a window.
+_MOST_TOKENS = 10_000_000
+#: Seconds from which on a deadline is none: thirty years.
+_NO_DEADLINE = 1e9
+
 
 def twin(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], Coroutine[Any, Any, _R]]:
-    """Return the async twin of a verb: the same call in a worker thread, so that the event loop never waits for a disk."""
+    """Return the async twin of a verb: the same call in a worker thread, so that the event loop never waits for a disk.
+
+    A thread cannot be stopped: who cancels the twin, or lets a timeout do it, stops waiting, and the call still runs to its end. A
+    cancelled `aadd` stores, a cancelled `aforget` forgets. With an `id` for each message it is safe to add again.
+    """
 
     async def same(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         import asyncio  # only those who await pay for it
@@ -46,12 +54,14 @@ def twin(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, 
 
     functools.update_wrapper(same, method)
     same.__name__ = f"a{method.__name__}"
-    same.__doc__ = f"Do the same as `{method.__name__}`, without blocking the event loop."
+    same.__doc__ = f"Do the same as `{method.__name__}`, without blocking the event loop. Cancelling it stops the waiting, not the work."
     return same
 
 
 class ScopedMemory:
     """One owner's memory: add, recall, ask, forget. Every verb has an async twin with an `a` in front.
+
+    A twin works in a thread. Cancelling it stops the waiting and not the work: what a cancelled `aadd` was given is stored all the same.
 
     Attributes:
         scope: Whose memory it is. A scope with a session reads that conversation only, and writes to it.
@@ -83,7 +93,7 @@ class ScopedMemory:
             role: user, assistant, system or tool, for inputs that do not say; user otherwise.
             speaker: Display name, for inputs that do not say; the role otherwise.
             at: When it was said, for inputs that do not say: a datetime, a date, ISO 8601 or seconds since 1970; now otherwise.
-            session: The conversation; the scope's own, or the day it was said, otherwise.
+            session: The conversation; the scope's own, or the day each message was said, otherwise.
             origin: Who it comes from; by role otherwise (a tool's result is untrusted).
             id: The application's id of a single message; the same id again is not stored twice.
             meta: JSON values to keep with every message of the call.
@@ -104,15 +114,16 @@ class ScopedMemory:
         observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write)
         skipped = list(intake.skipped)
         notes = list(intake.notes)
-        for index, (event, duplicate) in enumerate(observed.events):
+        for index, (event, duplicate) in zip(intake.places, observed.events, strict=True):
             if duplicate:
                 skipped.append(Skipped(index=index, reason="duplicate", id=event.id))
             elif event.authority == Authority.QUARANTINED:
                 notes.append(f"quarantined, because it reads like an order from outside: {event.id}")
+        sessions = tuple(dict.fromkeys(event.session for event, _ in observed.events))
         return Receipt(
-            ids=tuple(event.id for event, duplicate in observed.events if not duplicate), session=observed.events[0][0].session,
-            records=observed.records, skipped=tuple(skipped), notes=tuple(notes),
-        )
+            ids=tuple(event.id for event, duplicate in observed.events if not duplicate), session=sessions[0], sessions=sessions,
+            records=observed.records, skipped=tuple(sorted(skipped, key=lambda one: one.index)), notes=tuple(notes),
+        )  # fmt: skip
 
     def forget(self, *, ids: Sequence[str] | None = None, session: str | None = None, everything: bool = False) -> ForgetReport:
         """Remove events and everything derived from them, then look for traces in every table and file.
@@ -126,19 +137,21 @@ class ScopedMemory:
             InputError: Not exactly one of the three is given.
             NotFoundError: An id or session that this scope does not have; nothing is removed.
         """
-        if sum((ids is not None, session is not None, everything)) != 1:
+        if sum((ids is not None, session is not None, bool(everything))) != 1:
             raise InputError("say what to forget with exactly one of ids=, session= or everything=True")
         return pipelines.forget(self._doomed(ids, session), self.scope, self._memory._ledger, self._memory._preset.write)
 
     def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
         view = self._memory._ledger.view(self.scope)
         if ids is not None:
-            wanted = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+            wanted = _ids(ids)
             found = {event.id for event in view.events(wanted) if self.scope.session in (None, event.session)}
             missing = tuple(id for id in wanted if id not in found)
             if missing:
                 raise NotFoundError(f"this scope ({self.scope}) has no event {missing[0]!r}: nothing was forgotten", ids=missing)
             return wanted
+        if not isinstance(session, str | None):
+            raise InputError(f"session must be the name of a conversation, not a {type(session).__name__}", field="session")
         target = session if session is not None else self.scope.session
         if session is not None and self.scope.session not in (None, session):
             raise NotFoundError(f"this scope is bound to session {self.scope.session!r}: nothing was forgotten", ids=(session,))
@@ -154,7 +167,9 @@ class ScopedMemory:
 
         Raises:
             NotFoundError: There is nothing to undo.
+            ScopeError: This scope is bound to a session, and the last change may be another's.
         """
+        self._refuse_session("undo")
         return self._memory._ledger.undo(self.scope)
 
     def restore(self, rows: Iterable[Mapping[str, Any]], *, trusted: bool) -> tuple[int, int]:
@@ -162,13 +177,21 @@ class ScopedMemory:
 
         Args:
             rows: Decoded JSON objects, the header first.
-            trusted: True for your own export: origins and authority are kept. False for a file of unknown hands: its
-                authority is capped at what an import may have.
+            trusted: True for your own export: origins and authority are kept. False for a file of unknown hands: whoever it says is
+                speaking counts as an import, what it says is from outside stays so, and the guard looks at every event as if it
+                were added now.
 
         Raises:
             ImportFormatError: A row is not what `export` writes; nothing is stored.
+            WriteRejected: The guard refuses an event of an untrusted file; nothing is stored.
+            ScopeError: This scope is bound to a session; an export has many.
         """
-        return self._memory._ledger.restore(self.scope, rows if trusted else map(_untrusted, rows))
+        self._refuse_session("restore")
+        if not trusted:
+            from tierkeep.guard.untrusted import UntrustedExport
+
+            rows = UntrustedExport(self._memory._preset.write.guard).rows(rows)
+        return self._memory._ledger.restore(self.scope, rows)
 
     # -------------------------------------------------------------------------------------------------------- read
 
@@ -178,7 +201,7 @@ class ScopedMemory:
         Args:
             question: What the agent needs to know.
             budget: Tokens that the evidence may take; by tier otherwise.
-            deadline_s: Seconds after which the best evidence so far comes back, marked as partial.
+            deadline_s: Seconds after which the best evidence so far comes back, marked as partial; none when it is infinite.
             now: What "today" means; the clock's time otherwise.
 
         Raises:
@@ -205,16 +228,25 @@ class ScopedMemory:
             raise LimitError(f"the question has {len(question):,} characters, the limit is {limit:,}: shorten it, or raise "
                              "Settings.limits.question_chars", field="question", limit=limit, actual=len(question))
         if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
-            raise InputError(f"budget must be a whole number of tokens from 1 on, not {budget!r}", field="budget")
+            raise InputError(f"budget must be a whole number of tokens from 1 on, not {_short(budget)}", field="budget")
         if deadline_s is not None and (isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or not deadline_s >= 0):
-            raise InputError(f"deadline_s must be seconds from 0 on, not {deadline_s!r}", field="deadline_s")
+            raise InputError(f"deadline_s must be seconds from 0 on, not {_short(deadline_s)}", field="deadline_s")
         moment = self._memory._reader.when(now if now is not None else self._memory._clock.now())
-        query = Query(text=question, scope=self.scope, now=moment, budget=budget)
-        return query, self._memory._preset.read.ceilings.allowance(deadline_s, self._memory._clock)
+        query = Query(text=question, scope=self.scope, now=moment, budget=budget if budget is None else min(budget, _MOST_TOKENS))
+        seconds = deadline_s if deadline_s is None or deadline_s < _NO_DEADLINE else None
+        return query, self._memory._preset.read.ceilings.allowance(seconds, self._memory._clock)
 
     def events(self, session: str | None = None) -> Iterator[Event]:
-        """Yield the events in order: of one conversation, or of all that this scope sees."""
-        return self._memory._ledger.view(self.scope).scan(session=session if session is not None else self.scope.session)
+        """Yield the events in order: of one conversation, or of all that this scope sees.
+
+        Raises:
+            ScopeError: This scope is bound to another session.
+        """
+        own = self.scope.session
+        if own is not None and session not in (None, own):
+            raise ScopeError(f"this scope is bound to session {own!r} and cannot read {session!r}: use a scope without a session",
+                             field="session")
+        return self._memory._ledger.view(self.scope).scan(session=own if session is None else session)
 
     def sessions(self) -> list[tuple[str, int]]:
         """Return (session, number of events), in order of first event."""
@@ -222,20 +254,37 @@ class ScopedMemory:
         return found if self.scope.session is None else [entry for entry in found if entry[0] == self.scope.session]
 
     def records(self, kind: str | None = None, *, status: str | None = "active") -> list[Record]:
-        """Return derived records in order of creation; `status=None` returns superseded and retracted ones too."""
-        return self._memory._ledger.view(self.scope).records(kind=kind, status=status)
+        """Return derived records in order of creation; `status=None` returns superseded and retracted ones too.
+
+        A scope with a session has those that rest on something said in it.
+        """
+        view = self._memory._ledger.view(self.scope)
+        return in_session(view.records(kind=kind, status=status), self.scope.session, view)
 
     def history(self, record_id: str) -> list[Revision]:
         """Return what happened to a record, oldest first.
 
         Raises:
-            NotFoundError: This scope never had that record.
+            NotFoundError: This scope never had that record, or it rests on nothing said in the scope's session.
         """
+        view = self._memory._ledger.view(self.scope)
+        if self.scope.session is not None and not in_session(view.get([record_id]), self.scope.session, view):
+            raise NotFoundError(f"this scope ({self.scope}) has no record {record_id!r}", ids=(record_id,))
         return self._memory._ledger.history(self.scope, record_id)
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """Yield everything of this owner as JSON objects, one a line in a file. `restore` loses nothing of it."""
+        """Yield everything of this owner as JSON objects, one a line in a file. `restore` loses nothing of it.
+
+        Raises:
+            ScopeError: This scope is bound to a session; an export holds all of an owner.
+        """
+        self._refuse_session("export")
         return self._memory._ledger.export(self.scope)
+
+    def _refuse_session(self, verb: str) -> None:
+        if self.scope.session is not None:
+            raise ScopeError(f"{verb} works on the whole of an owner's memory, and this scope is bound to session "
+                             f"{self.scope.session!r}: use a scope without a session", field="session")
 
     aadd = twin(add)
     aforget = twin(forget)
@@ -248,18 +297,19 @@ class ScopedMemory:
     asessions = twin(sessions)
 
 
-def _untrusted(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an exported row with the origin and authority of an import; the ledger checks its shape."""
-    lowered = dict(row)
-    for key in ("event", "record"):
-        inner = row.get(key)
-        if isinstance(inner, Mapping):
-            authority = inner.get("authority")
-            capped = min(authority, Authority.DATA) if isinstance(authority, int) else authority
-            try:
-                before = Origin.model_validate(inner.get("origin"))
-            except ValidationError:
-                return row  # not a row of ours; the ledger refuses it with its own message
-            origin = Origin.imported(before.uri).model_copy(update={"principal": before.principal})
-            lowered[key] = {**inner, "authority": capped, "origin": origin.model_dump(mode="json")}
-    return lowered
+def _ids(ids: object) -> list[str]:
+    """Return what the caller named as ids, each once: one text, or several.
+
+    Raises:
+        InputError: It is neither.
+    """
+    wanted = [ids] if isinstance(ids, str) else list(ids) if isinstance(ids, Iterable) else [ids]
+    for one in wanted:
+        if not isinstance(one, str):
+            raise InputError(f"ids must be texts, as receipts and evidence have them, not a {type(one).__name__}", field="ids")
+    return list(dict.fromkeys(wanted))
+
+
+def _short(value: object) -> str:
+    """Return a wrong value for a message; a number of thousands of digits has no text."""
+    return type(value).__name__ if isinstance(value, int) and abs(value) >= 10**30 else repr(value)[:60]

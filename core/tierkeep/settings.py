@@ -191,7 +191,7 @@ class Settings(_Group):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: "America" is a folder
             raise ValueError(f"unknown time zone {name!r}: use an IANA name such as 'Europe/Lisbon' or 'UTC'") from error
         return name
 

@@ -19,13 +19,17 @@ import numpy as np
 import snowballstemmer
 from numpy.typing import NDArray
 
-__all__ = ["MAX_TERMS", "MAX_WORD", "analyze", "fingerprint", "term_id", "term_ids"]
+__all__ = ["MAX_TERMS", "MAX_WORD", "analyze", "fingerprint", "stream_safe", "term_id", "term_ids"]
 
 MAX_TERMS = 8192
 """Terms indexed per text; later words of a longer text are not searchable. About 60 kB of English prose."""
 
 MAX_WORD = 64
 """Characters of a word that count; the rest of a longer run (base64, a URL's token) is dropped, and it is not stemmed."""
+
+_MARKS = 30  # combining marks kept in a row: no script needs more (Unicode Standard Annex 15, Stream-Safe Text Format)
+# Every character whose compatibility decomposition begins with a mark is in here, beside signs that no mark follows on.
+_MARK_RUN = re.compile(rf"(?:[^\w\x00-\u02ff]|[\uff9e\uff9f]){{{_MARKS + 1},}}+")
 
 _CACHE = 65_536  # distinct words whose term is remembered; about 10 MB, the vocabulary of a large scope
 
@@ -112,6 +116,30 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return known[language]
 
 
+def stream_safe(text: str) -> str:
+    """The text with at most 30 combining marks in a row, the rest of a longer run left out.
+
+    Normalisation sorts the marks of a run, in time quadratic in its length: one crafted message of 64,000 characters would take
+    seconds. So every text is cut like this before it is normalised (UAX 15, Stream-Safe Text Format). Linear.
+    """
+    return text if text.isascii() else _MARK_RUN.sub(lambda run: _few_marks(run.group()), text)
+
+
+def _few_marks(run: str) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in run:
+        marks = marks + 1 if _is_mark(character) else 0
+        if marks <= _MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
+@lru_cache(maxsize=4096)
+def _is_mark(character: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
+
+
 def _fold(word: str) -> str:
     """The word without Latin diacritics, so that a name typed on another keyboard is still found."""
     if word.isascii():
@@ -139,7 +167,7 @@ def _word_term(word: str, language: str) -> str:
 
 def _terms(text: str, language: str) -> Iterator[str]:
     """Yields the terms of a text in order, repetitions included."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").replace("\u02bc", "'")
+    folded = unicodedata.normalize("NFKC", stream_safe(text)).casefold().replace("\u2019", "'").replace("\u02bc", "'")
     for match in _WORD.finditer(folded):
         if (word := match["word"]) is not None:
             if term := _word_term(word, language) if len(word) <= 2 * MAX_WORD else word[:MAX_WORD]:

@@ -31,7 +31,10 @@ _CARRIERS = {
     "llama_index": "core/_static/tiktoken_cache",
     "litellm": "litellm_core_utils/tokenizers",
 }
-_LOAD_LOCK = threading.Lock()
+_LOAD_LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a load: a child that inherits a half-done one would wait for a thread that it does not have.
+    os.register_at_fork(before=_LOAD_LOCK.acquire, after_in_parent=_LOAD_LOCK.release, after_in_child=_LOAD_LOCK.release)
 
 
 class EstimateCounter:

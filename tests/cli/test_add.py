@@ -98,6 +98,24 @@ def test_a_transcript_is_stored_once(shell: Any, file: Callable[..., str]) -> No
     assert "kayak" in shell("ask", "What did I buy?").stdout
 
 
+def test_lines_whose_speaker_is_in_doubt_are_reported(shell: Any, file: Callable[..., str]) -> None:
+    text = "Ana: Hi both.\nJon: Hello.\nAna: How are you?\nMei: I live in Oslo.\nJon: Nice.\nAna: So.\nPS: wine\n"
+    report = shell.json("add", "-f", file("call.txt", text), "--me", "Ana")["files"][0]
+    assert report["messages"] == 6
+    assert any("Mei" in note for note in report["notes"])
+    assert any("(PS)" in note for note in report["notes"])
+    own = [event["text"] for event in shell.json("list")["events"] if event["origin"]["source"] == "user_direct"]
+    assert own == ["Hi both.", "How are you?"]
+
+
+def test_the_formats_people_have_are_named_first(shell: Any, file: Callable[..., str]) -> None:
+    shown = shell("add", "--help", COLUMNS="400").stdout
+    assert "One of chatgpt, claude, openai, transcript, " in shown
+    assert "chatgpt, claude, openai, transcript, " in shell.error("add", "-f", "x", "--format", "msn", code=2)["message"]
+    said = shell.error("add", "-f", file("notes.md", "# Rivers\n\nThey flow.\n"), code=2)["message"]
+    assert said.index("chatgpt") < said.index("tierkeep-bench")
+
+
 def test_a_longer_export_adds_what_is_new(shell: Any, file: Callable[..., str]) -> None:
     shell.json("add", "--file", file("trip.txt", CHAT))
     report = shell.json("add", "--file", file("trip.txt", CHAT + "[2026-05-03 09:01] Bo: Nice.\n"))["files"][0]

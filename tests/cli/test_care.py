@@ -95,6 +95,7 @@ def test_an_untrusted_import_has_the_authority_of_an_import(filled: Any, tmp_pat
     filled.json("import", str(out), "--untrusted", "--user", "bo")
     events = filled.json("list", "--user", "bo")["events"]
     assert {(event["origin"]["source"], event["authority"]) for event in events} == {("imported", 1)}
+    assert "user_direct" not in filled("export", "--user", "bo").stdout, "nor does the history say otherwise"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
@@ -109,6 +110,34 @@ def test_an_export_is_private_and_replaces_nothing_unasked(filled: Any, tmp_path
     filled.json("export", "-o", str(out), "--force")
     assert b"More." in out.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ana.jsonl", "memory"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links")
+@pytest.mark.parametrize("name", ["ana.jsonl.part", ".ana.jsonl.part"])
+def test_an_export_follows_no_link_that_lies_beside_it(filled: Any, tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / name).symlink_to(victim)
+    out = tmp_path / "ana.jsonl"
+    assert filled.json("export", "-o", str(out))["file"] == str(out)
+    assert victim.read_text() == "mine"
+    assert not out.is_symlink() and stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links")
+def test_an_export_replaces_a_link_and_never_what_it_points_to(filled: Any, tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "ana.jsonl"
+    out.symlink_to(victim)
+    assert "--force" in filled.error("export", "-o", str(out), code=2)["message"]
+    filled.json("export", "-o", str(out), "--force")
+    assert not victim.exists() and not out.is_symlink()
+
+
+def test_an_export_that_fails_leaves_nothing_behind(filled: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    (folder / "ana.jsonl").mkdir(parents=True)
+    assert "cannot be written" in filled.error("export", "-o", str(folder / "ana.jsonl"), "--force", code=3)["message"]
+    assert [path.name for path in folder.iterdir()] == ["ana.jsonl"]
 
 
 def test_an_export_that_cannot_be_written_is_exit_code_3(filled: Any, tmp_path: Path) -> None:
@@ -212,6 +241,28 @@ def test_doctor_in_words(shell: Any) -> None:
 def test_doctor_on_a_file_that_is_no_store(shell: Any) -> None:
     shell.store.write_text("a letter " * 50)
     assert shell.error("doctor", code=3)["type"] == "StoreCorrupt"
+
+
+@pytest.mark.parametrize(
+    "args", [["export"], ["import", "x.jsonl"], ["undo"], ["verify"], ["doctor"]], ids=lambda args: args[0]
+)
+def test_a_session_is_refused_where_the_whole_memory_is_meant(filled: Any, args: list[str]) -> None:
+    before = filled("export").stdout
+    error = filled.error(*args, "--session", "home", code=2)
+    assert "leave --session out" in error["message"]
+    assert f"tierkeep {args[0]}" in error["message"]
+    assert filled("export").stdout == before
+    assert "--session" not in filled(args[0], "--help").stdout
+
+
+@pytest.mark.parametrize("args", [["demo"], ["bench", "speed"]])
+def test_a_session_is_no_option_where_there_is_no_memory(shell: Any, args: list[str]) -> None:
+    assert shell(*args, "--session", "home").exit_code == 2
+
+
+def test_the_help_says_that_an_export_is_json_lines(shell: Any) -> None:
+    assert "JSON lines (JSONL)" in shell("export", "--help", COLUMNS="400").stdout
+    assert "JSONL" not in shell("verify", "--help", COLUMNS="400").stdout
 
 
 def test_the_demo_never_writes_into_a_folder_that_has_something_in_it(filled: Any) -> None:

@@ -87,6 +87,12 @@ def test_an_unknown_record_is_exit_code_1(filled: Any) -> None:
     assert filled.error("history", "nobody", code=1)["type"] == "NotFoundError"
 
 
+def test_an_event_has_no_history_and_the_error_says_where_records_are_shown(filled: Any) -> None:
+    event = filled.json("list")["events"][0]["id"]
+    assert "tierkeep profile" in filled.error("history", event, code=1)["message"]
+    assert "tierkeep history p-" in filled("history", "--help").stdout
+
+
 def test_another_owner_sees_nothing(filled: Any) -> None:
     assert filled.json("list", "--user", "bo", code=1)["events"] == []
     assert filled.json("profile", "--agent", "coder", code=1)["records"] == []

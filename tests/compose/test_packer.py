@@ -139,8 +139,13 @@ def test_the_best_is_taken_first_and_read_in_order_of_time() -> None:
 
 
 def test_what_does_not_fit_is_passed_over_for_what_does() -> None:
+    packed = pack([item("best", "best", 9.5), item("long " * 500, "long", 9.0), item("short", "short", 1.0)], 80, Words())
+    assert {entry.id for entry in packed.items} == {"best", "short"}
+
+
+def test_the_beginning_of_the_best_is_worth_more_than_the_whole_of_the_least() -> None:
     packed = pack([item("long " * 500, "long", 9.0), item("short", "short", 1.0)], 80, Words())
-    assert [entry.id for entry in packed.items] == ["short"]
+    assert [(entry.id, entry.excerpt) for entry in packed.items] == [("long", True)]
 
 
 def test_profile_items_come_before_any_score() -> None:
@@ -149,9 +154,10 @@ def test_profile_items_come_before_any_score() -> None:
 
 
 def test_a_value_per_length_prefers_two_short_ones_to_a_long_one() -> None:
-    worth = [item("long " * 60, "long", 1.5), item("short " * 20, "a", 1.0, order=1), item("short " * 20, "b", 1.0, order=2)]
-    assert {entry.id for entry in pack(worth, 90, Words(), value=per_length).items} == {"a", "b"}
-    assert {entry.id for entry in pack(worth, 90, Words()).items} == {"long"}
+    best = item("best", "best", 2.0)
+    worth = [best, item("long " * 60, "long", 1.5), item("short " * 20, "a", 1.0, order=1), item("short " * 20, "b", 1.0, order=2)]
+    assert {entry.id for entry in pack(worth, 95, Words(), value=per_length).items} == {"best", "a", "b"}
+    assert {entry.id for entry in pack(worth, 95, Words()).items} == {"best", "long"}
 
 
 def test_ties_keep_the_given_order() -> None:

@@ -1,4 +1,4 @@
-"""How a resolved time is said, and how a question's own window is read."""
+"""How a resolved time is said."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from tierkeep.dates import describe, find_times, parse_when
+from tierkeep.dates import describe, find_times
 
 THURSDAY = date(2024, 3, 14)
 
@@ -45,26 +45,3 @@ THURSDAY = date(2024, 3, 14)
 def test_a_time_is_said_no_more_precisely_than_it_was_meant(text: str, said: str) -> None:
     (span,) = find_times(text, THURSDAY)
     assert describe(span) == said
-
-
-def test_a_question_without_a_time_has_no_window() -> None:
-    assert parse_when("Where does Ana keep her bike?", THURSDAY) is None
-
-
-def test_a_question_has_the_window_it_names() -> None:
-    span = parse_when("What did we plant in June 2023?", THURSDAY)
-    assert span is not None
-    assert (span.start, span.end) == (date(2023, 6, 1), date(2023, 6, 30))
-
-
-def test_the_window_of_last_week_takes_in_the_calendar_week_too() -> None:
-    span = parse_when("What broke last week?", THURSDAY)
-    assert span is not None
-    assert (span.start, span.end) == (date(2024, 3, 4), date(2024, 3, 13))
-    assert describe(span) == "the week before 14 March 2024"
-
-
-def test_the_window_of_next_week_does_so_ahead() -> None:
-    span = parse_when("What is planned for next week?", THURSDAY)
-    assert span is not None
-    assert (span.start, span.end) == (date(2024, 3, 15), date(2024, 3, 24))

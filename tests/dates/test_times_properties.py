@@ -13,7 +13,6 @@ from tierkeep.dates import (
     describe,
     find_durations,
     find_times,
-    parse_when,
 )
 
 _ANCHORS = st.dates() | st.sampled_from(
@@ -60,7 +59,6 @@ def test_a_description_reads_back_to_the_same_days(text: str, anchor: date, read
 @settings(max_examples=400, deadline=None)
 def test_no_text_makes_the_other_readers_raise(text: str, anchor: date) -> None:
     asks_for_time(text)
-    parse_when(text, anchor)
     answer_time("When did it happen?", text, anchor)
     for duration in find_durations(text, anchor):
         start, end = duration.position

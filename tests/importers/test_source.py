@@ -137,6 +137,33 @@ def test_zip_stands_for_its_conversations() -> None:
     assert [m.text for _, m in messages] == ["hello"]
 
 
+def test_a_zip_that_unpacks_to_hundreds_of_times_its_size_is_refused_unread() -> None:
+    bomb = _zip({"conversations.json": "[" + "[]," * 2**20 + "[]]"})
+    assert len(bomb) < 10_000
+    with pytest.raises(LimitError, match="200 times") as caught:
+        ImportFile("export.zip", data=bomb)
+    assert caught.value.actual == 3 * 2**20 + 4
+
+
+def test_a_small_file_may_shrink_as_well_as_it_likes() -> None:
+    text = json.dumps([" " * 900_000])
+    assert ImportFile("export.zip", data=_zip({"conversations.json": text})).text() == text
+
+
+def test_a_document_in_a_zip_has_a_limit_of_its_own() -> None:
+    inner = json.dumps([{"n": n} for n in range(1000)])
+    assert ImportFile("conversations.json", data=inner.encode(), max_unpacked=2000).text() == inner
+    with pytest.raises(LimitError, match="unpack it"):
+        ImportFile("export.zip", data=_zip({"conversations.json": inner}), max_unpacked=2000).text()
+
+
+@pytest.mark.parametrize("text", ["[" + "[]," * 60 + "[]]", "[" + "0," * 120 + "0]", "[" + "{}," * 60 + "{}]"])
+def test_json_of_too_many_values_is_refused_before_it_is_read(text: str) -> None:
+    with pytest.raises(LimitError, match="values"):
+        ImportFile("a.json", data=text.encode(), max_values=100).json()
+    assert ImportFile("a.json", data=text.encode(), max_values=200).json()
+
+
 def test_zip_without_conversations_and_damaged_zip_are_import_errors() -> None:
     with pytest.raises(ImportFormatError, match="holds no conversations"):
         ImportFile("export.zip", data=_zip({"other.json": "[]"}))

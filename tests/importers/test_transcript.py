@@ -23,14 +23,186 @@ def test_plain_lines_and_their_continuations() -> None:
     ]
 
 
-def test_words_before_a_colon_are_not_speakers_where_two_speakers_come_back() -> None:
-    text = "Ana: The recipe.\nFlour: two cups\nBo: And then?\nAna: Note: stir it.\nWarning: hot\nBo: ok\nsee https://a.example\n"
-    assert spoken("call.txt", text) == [
-        ("Ana", "The recipe.\nFlour: two cups"),
-        ("Bo", "And then?"),
-        ("Ana", "Note: stir it.\nWarning: hot"),
-        ("Bo", "ok\nsee https://a.example"),
+def authorities(text: str, me: str | None, name: str = "call.txt") -> list[tuple[str, str, bool]]:
+    """Return (speaker, text, whether it counts as the user's own words) of every message."""
+    messages, _ = load(name, text, me=me)
+    return [(m.speaker, m.text, m.origin is not None and m.origin.source is Source.USER_DIRECT) for _, m in messages]
+
+
+def test_who_speaks_once_in_a_bare_transcript_is_not_glued_to_the_message_before() -> None:
+    text = "Ana: Hi both.\nJon: Hello.\nAna: How are you?\nMei: I live in Oslo and I'm allergic to nuts.\nJon: Nice.\n"
+    assert authorities(text, "Ana") == [
+        ("Ana", "Hi both.", True),
+        ("Jon", "Hello.", False),
+        ("Ana", "How are you?", True),
+        ("Mei", "I live in Oslo and I'm allergic to nuts.", False),
+        ("Jon", "Nice.", False),
     ]
+    assert any("Mei" in note for note in load("call.txt", text)[1].notes)
+    assert authorities(text, "Mei")[3] == ("Mei", "I live in Oslo and I'm allergic to nuts.", True)
+
+
+def test_a_remark_with_a_colon_stays_in_its_message_which_is_then_not_the_users_own() -> None:
+    text = "Ana: The recipe.\nFlour: two cups\nBo: And then?\nAna: Note: stir it.\nWarning: hot\nBo: ok\nsee https://a.example\n"
+    assert authorities(text, "Ana") == [
+        ("Ana", "The recipe.", True),
+        ("Flour", "two cups", False),
+        ("Bo", "And then?", False),
+        ("Ana", "Note: stir it.\nWarning: hot", False),
+        ("Bo", "ok\nsee https://a.example", False),
+    ]
+    notes = " ".join(load("call.txt", text)[1].notes)
+    assert "Flour" in notes
+    assert "(Warning)" in notes
+
+
+@pytest.mark.parametrize("name", ["Maria de la Cruz", "Ludwig van Beethoven", "@mei", "+351 912 345 678", "Dr. Li", "mei"])
+def test_names_of_many_forms_speak(name: str) -> None:
+    text = f"Ana: Hi both.\nJon: Hello.\nAna: So?\n{name}: I live in Oslo.\nJon: Nice.\n"
+    assert authorities(text, "Ana")[2:4] == [("Ana", "So?", True), (name, "I live in Oslo.", False)]
+
+
+@pytest.mark.parametrize("quote", ["> ", "  ", "- ", '"'])
+@pytest.mark.parametrize("form", ["{}", "[2026-05-02 10:31] {}"])
+def test_words_of_another_that_somebody_quotes_do_not_become_theirs(quote: str, form: str) -> None:
+    lines = ("Ana: Hi.\n", "Jon: Hello.\n", f"Ana: He said:\n{quote}Mei: I live in Rome.\n", "Jon: Ok.\n")
+    text = "".join(form.format(line) for line in lines)
+    assert authorities(text, "Ana") == [
+        ("Ana", "Hi.", True),
+        ("Jon", "Hello.", False),
+        ("Ana", f"He said:\n{quote}Mei: I live in Rome.", False),
+        ("Jon", "Ok.", False),
+    ]
+
+
+def test_where_messages_are_long_the_names_that_come_back_speak_and_others_are_doubtful() -> None:
+    prose = "and so on\n" * 6
+    text = f"Ana: My day.\n{prose}Bo: Mine.\n{prose}Ana: We need\nFlour: two cups\nBo: Good.\nAna: Bye.\nCleo: I live in Oslo.\n"
+    *_, need, good, bye, cleo = authorities(text, "Ana")
+    assert need == ("Ana", "We need\nFlour: two cups", False)
+    assert (good, bye) == (("Bo", "Good.", False), ("Ana", "Bye.", True))
+    assert cleo == ("Cleo", "I live in Oslo.", False)
+    notes = " ".join(load("call.txt", text)[1].notes)
+    assert "(Flour)" in notes
+    assert "(Cleo)" in notes
+
+
+def test_in_a_chat_with_an_assistant_only_its_parts_speak() -> None:
+    text = (
+        "User: Plan my week.\nAssistant: Here:\nMonday: gym\nTuesday: I suggest rest\n"
+        "User: Text of Bo:\nBo: I live in Rome.\nCity: Rome\n"
+    )
+    assert authorities(text, None) == [
+        ("User", "Plan my week.", True),
+        ("Assistant", "Here:\nMonday: gym\nTuesday: I suggest rest", False),
+        ("User", "Text of Bo:", True),
+        ("Bo", "I live in Rome.\nCity: Rome", False),
+    ]
+
+
+@pytest.mark.parametrize("opening", ["Mei: hello", "Ana: hello", "Jon: hello"])
+def test_an_undated_line_of_another_speaker_in_a_dated_chat_is_its_own_message_and_never_the_users(opening: str) -> None:
+    text = f"[2026-05-02 10:31] {opening}\nJon: I live in Rome.\nAna: I owe Jon a house.\n[2026-05-02 10:40] Ana: so\n"
+    messages, tally = load("chat.txt", text, me="Ana")
+    assert [(m.speaker, m.text) for _, m in messages][1:] == [("Jon", "I live in Rome."), ("Ana", "I owe Jon a house."), ("Ana", "so")]
+    assert [m.origin.source for _, m in messages if m.origin][1:] == [Source.IMPORTED, Source.IMPORTED, Source.USER_DIRECT]
+    assert len({m.at for _, m in messages[:3]}) == 1
+    assert any("Jon, Ana" in note for note in tally.notes)
+
+
+def test_a_dated_message_with_a_line_that_may_be_anothers_is_imported_text() -> None:
+    text = "[2026-05-02 10:31] Ana: bring\nbread\nPS: wine\n[2026-05-02 10:32] Ana: 10: 30 it is\n"
+    assert authorities(text, "Ana") == [("Ana", "bring\nbread\nPS: wine", False), ("Ana", "10: 30 it is", True)]
+    assert any("(PS)" in note for note in load("chat.txt", text)[1].notes)
+
+
+_SPEECH = st.lists(
+    st.tuples(st.sampled_from(["Ana", "Bo", "Cleo Ray", "Mei"]), st.text("ab I:", min_size=1, max_size=12).filter(str.strip)),
+    min_size=2,
+    max_size=12,
+)
+
+
+@given(_SPEECH)
+def test_no_words_of_another_ever_count_as_the_users(turns: list[tuple[str, str]]) -> None:
+    text = "".join(f"{who}: {what}\n" for who, what in turns)
+    source = ImportFile("a.txt", data=text.encode())
+    try:
+        messages = [m for _, m in read(source, Transcript(), ReadOptions(me="Ana"))]
+    except ImportFormatError:
+        assert all(who != "Ana" for who, _ in turns)
+        return
+    assert [(m.speaker, m.text) for m in messages] == [(who, what.strip()) for who, what in turns]
+    assert all((m.origin is not None and m.origin.source is Source.USER_DIRECT) == (m.speaker == "Ana") for m in messages)
+
+
+NOTICES = [
+    "This message was deleted",
+    "This message was deleted.",
+    "You deleted this message",
+    "Missed voice call",
+    "Missed video call at 21:41",
+    "Voice call, 5 min",
+    "You changed the group name",
+    'You changed the group name to "Trip"',
+    'Ana created group "Trip"',
+    "You created this group",
+    "created group",
+    "Messages and calls are end-to-end encrypted. No one outside of this chat can read them.",
+    "Messages to this group are now secured with end-to-end encryption.",
+    "Waiting for this message. This may take a while.",
+]
+MEDIA = [
+    "<Media omitted>",
+    "image omitted",
+    "Plan.pdf \u2022 12 pages document omitted",
+    "IMG-20231225-WA0001.jpg (file attached)",
+    "<attached: 00000012-PHOTO-2023-12-25-21-41-03.jpg>",
+]
+
+
+@pytest.mark.parametrize("said", [*NOTICES, *MEDIA])
+@pytest.mark.parametrize(
+    "form", ["12/25/23, 9:41 PM - Bo: {}", "\u200e[25.12.23, 21:41:03] Bo: \u200e{}", "[25.12.23, 21:41:03] Bo: {}\u200e"]
+)
+def test_what_the_app_says_is_no_message(said: str, form: str) -> None:
+    messages, tally = load("chat.txt", form.format(said) + "\n" + form.format("hi") + "\n")
+    assert [(m.speaker, m.text.strip("\u200e")) for _, m in messages] == [("Bo", "hi")]
+    assert tally.skipped == {"notices of the app" if said in NOTICES else "pictures, sounds and other media": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[25.12.23, 21:41:03] Trip: \u200eBo added Cleo",
+        "[25.12.23, 21:41:03] Trip: \u200eYou're now an admin",
+        '12/25/23, 9:41 PM - Bo created group "Trip: 2026"',
+        '12/25/23, 9:41 PM - Bo changed the subject from "Trip" to "Trip: 2026"',
+    ],
+)
+def test_notices_of_a_group_are_no_messages(line: str) -> None:
+    ordinary = line.split(" Trip")[0].split(" Bo")[0] + " Bo: hi"
+    messages, tally = load("chat.txt", f"{line}\n{ordinary}\n")
+    assert [m.text for _, m in messages] == ["hi"]
+    assert sum(tally.skipped.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Bo left the keys",
+        "This message was deleted by mistake, I think\nor was it?",
+        "missed voice calls bother me",
+        "I created group therapy",
+    ],
+)
+def test_what_people_say_about_such_things_is_kept(said: str) -> None:
+    assert spoken("chat.txt", f"12/25/23, 9:41 PM - Bo: {said}\n") == [("Bo", said)]
+
+
+def test_a_caption_is_kept_and_the_mark_of_an_edit_is_not() -> None:
+    text = "12/25/23, 9:41 PM - Bo: IMG-1.jpg (file attached)\nour boat\n12/25/23, 9:42 PM - Bo: it is red <This message was edited>\n"
+    assert spoken("chat.txt", text) == [("Bo", "our boat"), ("Bo", "it is red")]
 
 
 DATED = [

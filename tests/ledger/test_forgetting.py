@@ -200,3 +200,17 @@ def test_a_record_that_outlives_one_forget_leaves_no_name_behind_in_the_next(tmp
         report = ana.forget(ids=list(home.ids))
         assert (report.complete, report.residue) == (True, ())
         assert memory.verify().ok
+
+
+def test_a_word_that_a_hash_spells_by_chance_is_no_residue(tmp_path: Path) -> None:
+    with opened(tmp_path / "x.db") as ledger, ledger.transaction(ANA) as transaction:
+        (kept,) = transaction.append([draft("an ordinary thing")])
+        transaction.apply([Op(op="add", record=record("r1", kept.event.id))])
+    raw = sqlite3.connect(tmp_path / "x.db")
+    raw.execute("UPDATE journal SET digest = CAST('zzquokkazz' AS BLOB)")
+    raw.commit()
+    raw.close()
+    with opened(tmp_path / "x.db") as ledger:
+        with ledger.transaction(ANA) as transaction:
+            (gone,) = transaction.append([draft("a quokka came by")])
+        assert ledger.forget(ANA, [gone.event.id]).report.residue == ()

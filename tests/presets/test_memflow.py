@@ -21,9 +21,11 @@ TOLD = [
 ]
 
 
-def opened(folder: Path, script: Script, told: list[tuple[str, str]] = TOLD, **more: Any) -> Iterator[tuple[Memory, ScriptedChat]]:
+def opened(
+    folder: Path, script: Script, told: list[tuple[str, str]] = TOLD, preset: str = "memflow", **more: Any
+) -> Iterator[tuple[Memory, ScriptedChat]]:
     chat = ScriptedChat(script)
-    with Memory.open(folder, preset="memflow", chat=chat, clock=FixedClock(), **more) as memory:
+    with Memory.open(folder, preset=preset, chat=chat, clock=FixedClock(), **more) as memory:
         for day, text in told:
             memory.scope(user="ana").add(text, at=day, speaker="Ana")
         yield memory, chat
@@ -122,6 +124,17 @@ def test_it_ends_within_four_calls_whatever_the_model_does(
     assert len(answer.trace) <= 2
     if not told:
         assert answer.abstained
+
+
+@pytest.mark.parametrize("script", GARBAGE)
+@pytest.mark.parametrize("told", [TOLD, []])
+@pytest.mark.parametrize("question", ["Who fixed the boiler?", "Where do I live?"])
+def test_the_default_preset_ends_within_its_ceiling_too(
+    tmp_path: Path, script: Script, told: list[tuple[str, str]], question: str
+) -> None:
+    answer, chat = ask(tmp_path, script, question, told, preset="auto")
+    assert len(chat.requests) <= 8
+    assert len(answer.trace) <= 3
 
 
 def test_a_broken_model_leaves_the_deterministic_answer_and_the_trace_says_so(tmp_path: Path) -> None:

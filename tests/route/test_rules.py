@@ -23,12 +23,17 @@ def route(question: str, budget: int | None = None) -> Plan:
     [
         "What is my name?", "Where do I live?", "Which city do I live in?", "Who do I work for? I mean, where do I work now?",
         "Who is my dentist?", "What's my sister's name?", "Do I drink coffee?", "Am I allergic to nuts?",
-        "What do I like?", "Recommend a film for me.",
+        "What do I like?",
         "In which unit should you give me distances?", "How should you address me?", "What is my favourite colour?",
     ],
 )  # fmt: skip
 def test_what_the_user_said_of_themselves_starts_in_the_profile(question: str) -> None:
     assert (route(question).tier, route(question).intent) == ("profile", "profile")
+
+
+@pytest.mark.parametrize("question", ["Recommend a film for me.", "What should I cook tonight?", "Which restaurant would you suggest?"])
+def test_advice_is_bound_by_the_users_rules(question: str) -> None:
+    assert (route(question).tier, route(question).intent) == ("deep", "constraint")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ class ExtractiveAnswerer:
         """Return a draft that quotes what it rests on. Costs no tokens."""
         ranked = _ranked(evidence.items)[: self._top]
         if not ranked:
-            return Draft(text=NOT_IN_MEMORY, abstained=True)
+            found = evidence.dropped or evidence.partial  # something was found, or might have been
+            return Draft(text=f"No answer: {evidence.note}." if found else NOT_IN_MEMORY, abstained=True)
         drafts = (_from_collection, _from_profile, _from_times) if plan.intent != "temporal" else (_from_times,)
         for attempt in drafts:
             draft = attempt(query, plan, ranked)
@@ -74,6 +75,9 @@ def _ranked(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
 
 def _from_profile(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
     flagged = [item for item in ranked if item.flag]
+    ended = [item for item in flagged if item.flag == "ENDED"]
+    if ended:
+        return _from_ended(query, ended[:3], ranked)
     if all(item.flag == "EARLIER" for item in flagged):
         return None  # what held once answers nothing that is asked of today; the events may
     if plan.intent not in ("profile", "state", "conflict", "constraint"):
@@ -85,6 +89,18 @@ def _from_profile(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> D
         lines.append("Before: " + "; ".join(item.text for item in earlier[:3]) + ".")
     used = tuple(item.id for item in [*current[:3], *earlier[:3]])
     return Draft(text=" ".join(lines), short=current[0].text, used=used)
+
+
+def _from_ended(query: Query, ended: Sequence[EvidenceItem], ranked: Sequence[EvidenceItem]) -> Draft:
+    """Say what is over, and quote what was said of it since, not the messages that still say the old."""
+    text = " ".join(f"Not any more: {item.text}." for item in ended)
+    used = tuple(item.id for item in ended)
+    old = {source for item in ended for source in item.sources}
+    since = [item for item in ranked if not item.flag and item.id not in old]
+    if not since:
+        return Draft(text=text, short=ended[0].text, used=used)
+    quoted = _from_sentences(query, since)
+    return Draft(text=f"{text} {quoted.text}", short=ended[0].text, used=(*used, *quoted.used))
 
 
 def _from_collection(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -> Draft | None:
@@ -145,7 +161,18 @@ def _speaking_of(query: Query, items: Sequence[EvidenceItem]) -> list[EvidenceIt
         timed = _TIMED if find_times(item.text, _day(item)) else 0.0
         return covered + item.score / top + timed - (_ASKING if item.text.rstrip().endswith("?") else 0.0)
 
-    return sorted(items, key=lambda item: -worth(item))
+    return _answered(sorted(items, key=lambda item: -worth(item)))
+
+
+def _answered(ranked: list[EvidenceItem]) -> list[EvidenceItem]:
+    """Put the reply first when the best message is a question and the reply names a time: "So you quit?" "Yes, two months ago."."""
+    if not ranked or not ranked[0].text.rstrip().endswith("?"):
+        return ranked
+    asked = ranked[0]
+    near = [item for item in ranked if item.session == asked.session and 0 < item.order - asked.order <= 2]
+    after = [item for item in near if item.speaker != asked.speaker and find_times(item.text, _day(item))]
+    reply = min(after, key=lambda item: item.order, default=None)
+    return ranked if reply is None else [reply, *(item for item in ranked if item is not reply)]
 
 
 def _day(item: EvidenceItem) -> date:

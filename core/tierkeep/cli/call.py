@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -124,11 +125,20 @@ def exit_code(error: TierkeepError) -> int:
     return STORE_FAILED
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+def command(
+    app: typer.Typer, name: str, *, by_session: bool = True, json_help: str = ""
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Return a decorator that makes a function a command with the shared options.
 
     The function's first parameter is the `Call`; the others are its own arguments and options. What it returns is the
     exit code, None standing for 0.
+
+    Args:
+        app: Where the command is added.
+        name: What it is called.
+        by_session: Whether one conversation may be named. A command that is about a whole memory does not offer it, and refuses it
+            rather than doing more than was asked.
+        json_help: What `--json` does, where it is not one document.
     """
 
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -143,11 +153,23 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
         ) -> None:
             out = Output(as_json=as_json, quiet=bool(own.get("quiet")))
             call = Call(store or default_store(), user, tenant, agent, session, out)
-            code = guarded(out, lambda: function(call, **own))
+
+            def action() -> int | None:
+                if session is not None and not by_session:
+                    raise InputError(
+                        f"tierkeep {name} is about a whole memory, never about one session: leave --session out", field="session"
+                    )
+                return function(call, **own)
+
+            code = guarded(out, action)
             if code:
                 raise typer.Exit(code)
 
         _merge(run, function)
+        if not by_session:
+            _offer(run, "session", hidden=True)
+        if json_help:
+            _offer(run, "as_json", help=json_help)
         app.command(name)(run)
         return function
 
@@ -184,6 +206,18 @@ def _merge(run: Callable[..., None], function: Callable[..., int | None]) -> Non
     run.__annotations__ = {p.name: p.annotation for p in keyword_only}
     run.__doc__ = function.__doc__
     run.__name__ = function.__name__
+
+
+def _offer(run: Callable[..., None], parameter: str, **changes: Any) -> None:
+    """Change how one shared option of a command is offered."""
+    kind, option = get_args(run.__annotations__[parameter])
+    option = copy(option)
+    for attribute, value in changes.items():
+        setattr(option, attribute, value)
+    run.__annotations__[parameter] = Annotated[kind, option]
+    signature = inspect.signature(run)
+    changed = [p.replace(annotation=run.__annotations__[p.name]) for p in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=changed)  # type: ignore[attr-defined]
 
 
 def _resolved(parameter: inspect.Parameter, hints: dict[str, Any]) -> inspect.Parameter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,17 +22,18 @@ from tierkeep.records import ForgetReport
 
 _ForgetIds = Annotated[list[str] | None, typer.Option("--id", help="An event to forget; may be given several times.")]
 _All = Annotated[bool, typer.Option("--all", help="Everything of this owner.")]
+_EXPORT_JSON = "With --output: print one JSON document about the export. The export itself is JSON lines (JSONL), with or without."
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def attach(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "forget")(forget)
-    command(app, "export")(export)
-    command(app, "import")(import_)
-    command(app, "undo")(undo)
-    command(app, "verify")(verify)
-    command(app, "doctor")(doctor)
+    command(app, "export", by_session=False, json_help=_EXPORT_JSON)(export)
+    command(app, "import", by_session=False)(import_)
+    command(app, "undo", by_session=False)(undo)
+    command(app, "verify", by_session=False)(verify)
+    command(app, "doctor", by_session=False)(doctor)
     app.command("demo")(demo)
 
 
@@ -118,21 +120,27 @@ def export(call: Call, output: _Output = None, force: _Force = False) -> int:
 
 
 def _write(output: Path, lines: Iterator[str], *, force: bool) -> int:
-    """Write the lines beside the file, then put them in its place: a failure leaves an older export as it was."""
-    if output.exists() and not force:
+    """Write the lines beside the file, then put them in its place: a failure leaves an older export as it was.
+
+    The file beside it has a name that nobody can foresee, so that no link can lie in wait there, and only its owner may read it.
+    """
+    if os.path.lexists(output) and not force:
         raise InputError(f"{output} exists already; pass --force to replace it", field="output")
-    beside = output.with_name(f"{output.name}.part")
     count = 0
+    beside: str | None = None
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # a memory is private
+        descriptor, beside = tempfile.mkstemp(prefix=".tierkeep-", suffix=".part", dir=output.parent)
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             for line in lines:
                 file.write(line + "\n")
                 count += 1
         os.replace(beside, output)
+        beside = None
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StoreUnavailable(f"{output} cannot be written: {error.strerror or error}", path=str(output)) from error
+    finally:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
     return count
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from tierkeep import ChatModel, Record
 from tierkeep.cli.call import DONE, NOTHING, Call, command
 from tierkeep.cli.output import clean, day_and_time, evidence_table, literal, one_line, rows, steps_table
-from tierkeep.errors import SettingsError
+from tierkeep.errors import NotFoundError, SettingsError
 from tierkeep.records import Event, Revision
 
 _BEST = 8  # memories that `ask` shows beside its answer
@@ -143,13 +143,19 @@ def profile(
     return DONE if found else NOTHING
 
 
-def history(call: Call, record: Annotated[str, typer.Argument(metavar="ID", help="Id of a record.")]) -> int:
+def history(
+    call: Call, record: Annotated[str, typer.Argument(metavar="ID", help="Id of a record, as tierkeep profile shows it.")]
+) -> int:
     """Show what happened to a record, oldest first. Exit code 1 when there is no such record.
 
-    Example: tierkeep history 01jx… --user ana
+    Example: tierkeep history p-26ef58fb68910dd2dd56a14b5a --user ana
     """
     with call.mine() as mine:
-        found = mine.history(record)
+        try:
+            found = mine.history(record)
+        except NotFoundError as error:
+            said = str(error).rstrip(".")
+            raise NotFoundError(f"{said}; records and their ids (p-…) are shown by: tierkeep profile --all", ids=error.ids) from error
     entries = ((day_and_time(r.at), literal(r.op), _change(r)) for r in found)
     document = {"revisions": [revision.model_dump(mode="json") for revision in found]}
     call.out.result(document, rows(("when", "what was done", "value"), entries))

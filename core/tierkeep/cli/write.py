@@ -30,7 +30,8 @@ from tierkeep.records import Receipt
 if TYPE_CHECKING:
     from tierkeep.scoped import ScopedMemory
 
-_FORMATS = (*BENCHMARK_READERS, *READERS)
+_FORMATS = (*READERS, *BENCHMARK_READERS)
+_BY_LIKENESS = (*BENCHMARK_READERS, *READERS)  # benchmarks' files are the more particular: they are recognised first
 _BATCH = 500  # messages a transaction: few enough for a moving progress bar, many enough to be fast
 _FILES = "Files"
 
@@ -122,7 +123,7 @@ def add(
         )
         chosen = by_name(format, _FORMATS) if format else None
         sources = [_source(name, encoding) for name in file]
-        return _add_files(call, [_Import(s, chosen or detect(s, _FORMATS), options) for s in sources], dry_run=dry_run)
+        return _add_files(call, [_Import(s, chosen or detect(s, _BY_LIKENESS, shown=_FORMATS), options) for s in sources], dry_run=dry_run)
     return _add_text(call, _typed(text or "", encoding), role=role, speaker=speaker, at=at)
 
 

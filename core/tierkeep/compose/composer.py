@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME
 from tierkeep.compose.packer import Value, pack
 from tierkeep.dates import describe, find_times
 from tierkeep.protocols import Gathered, TokenCounter, View
@@ -14,7 +15,6 @@ from tierkeep.records import Event, Evidence, EvidenceItem, Hit, Plan, Query, Re
 _DATED_ITEMS = 8
 _NOTHING = "nothing in this memory matches the question"
 _TOO_SMALL = "evidence was found, but the budget is too small for any of it"
-_NO_TIME = "the deadline passed before anything was found"
 
 
 class EvidenceComposer:
@@ -30,14 +30,14 @@ class EvidenceComposer:
         self._value = value
 
     def compose(self, query: Query, plan: Plan, gathered: Gathered, view: View) -> Evidence:
-        """Return the evidence; empty evidence carries a note that says why."""
+        """Return the evidence; empty or partial evidence carries a note that says why."""
         items = [_item(hit) for hit in gathered.hits]
         if plan.intent == "temporal":
             items = with_dates(items)
         packed = pack(items, plan.budget, self._counter, value=self._value)
-        note = ""
+        note = NOT_ALL_IN_TIME if gathered.partial else ""
         if not packed.items:
-            note = _TOO_SMALL if items else (_NO_TIME if gathered.partial else _NOTHING)
+            note = _TOO_SMALL if items else (NOT_FOUND_IN_TIME if gathered.partial else _NOTHING)
         return Evidence(
             question=query.text, items=packed.items, text=packed.text, tokens=packed.tokens, budget=plan.budget,
             tokenizer=self._counter.name, tier=plan.tier, confidence=gathered.confidence, partial=gathered.partial,
@@ -78,5 +78,5 @@ def shown(record: Record) -> str:
     """Return the record's text with the time during which it holds or held."""
     since = f"since {record.valid_from[:10]}" if record.valid_from else ""
     until = f"until {record.valid_to[:10]}" if record.valid_to else ""
-    times = " ".join(filter(None, (since, until)))
+    times = " ".join(filter(None, (since, until))) or (f"as of {record.observed_at[:10]}" if record.observed_at else "")
     return f"{record.text} ({times})" if times else record.text

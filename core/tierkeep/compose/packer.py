@@ -16,6 +16,8 @@ from tierkeep.records import EvidenceItem
 
 #: An item is only cut when at least this many tokens are left for it (tiers 1.5).
 _WORTH_CUTTING = 40
+#: Share of the best score from which an item may stand in for a best one that does not fit (ours).
+_WORTH_KEEPING = 0.8
 #: After this many hits in a row that do not fit, the rest is taken not to fit either.
 _PATIENCE = 64
 #: (score, length in characters) -> value; see `RetrievalSettings.value`.
@@ -45,10 +47,13 @@ def pack(
         value: What an item is worth to the budget, from its score and its length in characters; its score alone when None.
         computed: Worked-out lines; they are kept before any item when they fit at all.
     """
-    order = sorted(range(len(items)), key=lambda i: (-_value(items[i], value), i))
+    order = _by_value(items, value)
     chosen = _choose(items, order, budget - counter.count(rendering.block((), ("",))) - 8, counter, computed)
-    if not chosen and order:
-        chosen = _excerpt(items[order[0]], budget, counter)
+    if order and not any(item is items[order[0]] for item in chosen):
+        # The best one did not fit whole: its beginning is worth more than any number of lesser ones, and those that are much worse
+        # than it are there only because they are short.
+        least = _WORTH_KEEPING * items[order[0]].score
+        chosen = _excerpt(items[order[0]], budget, counter) or [item for item in chosen if item.flag or item.score >= least]
     text = rendering.block(_reading_order(chosen), computed)
     tokens = counter.count(text)
     while chosen and tokens > budget:
@@ -60,6 +65,13 @@ def pack(
         text, tokens, chosen = "", 0, []
     kept = {item.id for item in chosen}
     return Packed(tuple(_reading_order(chosen)), text, tokens, tuple(items[i].id for i in order if items[i].id not in kept))
+
+
+def _by_value(items: Sequence[EvidenceItem], value: Value | None) -> list[int]:
+    """Return the places of the items, most valuable first; the one with the best score leads, whatever its length."""
+    order = sorted(range(len(items)), key=lambda i: (-_value(items[i], value), i))
+    best = max(order, key=lambda i: (bool(items[i].flag), items[i].score, -i), default=None)
+    return order if best is None else [best, *(i for i in order if i != best)]
 
 
 def _value(item: EvidenceItem, value: Value | None) -> float:
@@ -77,7 +89,7 @@ def _choose(
     for index in order:
         item = items[index]
         head = rendering.heading(item)
-        # A character is at most one token in no vocabulary that is in use; this spares counting what cannot fit.
+        # Prose has four to six characters a token, and nothing but runs of one sign has sixteen; this spares counting what cannot fit.
         if len(item.text) > room * 16:
             misses += 1
             continue

@@ -14,7 +14,7 @@ from tierkeep.dates.answers import answer_time
 from tierkeep.dates.durations import find_durations
 from tierkeep.dates.questions import asks_for_time
 from tierkeep.dates.render import describe
-from tierkeep.dates.resolve import find_times, parse_when
+from tierkeep.dates.resolve import find_times
 from tierkeep.dates.spans import Duration, Precision, TimeSpan, Unit
 from tierkeep.dates.timestamps import ParsedTime, parse_at
 
@@ -30,5 +30,4 @@ __all__ = [
     "find_durations",
     "find_times",
     "parse_at",
-    "parse_when",
 ]

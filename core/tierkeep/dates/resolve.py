@@ -175,26 +175,3 @@ def _in_year(day: date, year: int) -> date | None:
         return day.replace(year=year)
     except ValueError:
         return None
-
-
-_WEEKS_AROUND = re.compile(r"\b(?:last|past|previous|next|coming|following)\s{1,3}week\b")
-
-
-def parse_when(text: str, now: date) -> TimeSpan | None:
-    """The window of time a question asks about ("in June 2023", "last week", "on 5 March"), or None.
-
-    It is the first time named, meant as a soft filter. "Last week" and "next week" are widened to take in the calendar
-    week too, because speakers mean either.
-    """
-    spans = find_times(text, now)
-    if not spans:
-        return None
-    span = spans[0]
-    if span.precision is not Precision.WEEK or not span.relative or not _WEEKS_AROUND.search(lex.folded(span.phrase)):
-        return span
-    try:
-        if span.end < now:
-            return replace(span, start=min(span.start, days(span.start, -span.anchor.weekday())))
-        return replace(span, end=days(span.end, 6 - span.anchor.weekday()))
-    except OverflowError:
-        return span

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tierkeep import Origin
 from tierkeep.errors import ImportFormatError
 from tierkeep.scoped import ScopedMemory
 
@@ -80,7 +81,7 @@ def load(path: Path) -> Dataset:
 def ingest(memory: ScopedMemory, events: tuple[BenchEvent, ...]) -> int:
     """Store the events in order, one call for each run of one session and time; return how many were stored.
 
-    A speaker called user or assistant has that role; people have the role of the user, since they speak for themselves.
+    A speaker called user or assistant has that role. Named people are imported speakers, as in an imported chat.
     """
     stored = 0
     start = 0
@@ -89,9 +90,13 @@ def ingest(memory: ScopedMemory, events: tuple[BenchEvent, ...]) -> int:
             run = [event for event in events[start:end] if event.text.strip()]
             if run:
                 batch = [
-                    {"role": _ROLES.get(e.speaker.strip().casefold(), "user"), "speaker": e.speaker, "text": e.text, "id": e.id}
-                    for e in run
+                    {"speaker": e.speaker, "text": e.text, "id": e.id, **_who(e.speaker)} for e in run
                 ]
                 stored += len(memory.add(batch, session=events[start].session, at=events[start].at).ids)
             start = end
     return stored
+
+
+def _who(speaker: str) -> dict[str, object]:
+    role = _ROLES.get(speaker.strip().casefold())
+    return {"role": role} if role else {"role": "user", "origin": Origin.imported().model_copy(update={"principal": speaker})}

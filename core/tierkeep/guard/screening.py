@@ -2,17 +2,21 @@
 
 A signal may quarantine what came from outside. It never raises authority, and it never looks at the user's own words (guard spec,
 section 9). It is a sieve, not the wall: the wall is that recalled text has no authority to act.
+
+What is read is what a prompt would show and what a reader would take it for (`rendering`): an order is not hidden by invisible
+characters, look-alike letters or line ends.
 """
 
 from __future__ import annotations
 
 import re
 
+from tierkeep import rendering
 from tierkeep.records import Authority, EventDraft, Source
 
 #: Origins that anybody could have written.
 FROM_OUTSIDE = frozenset({Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN})
-#: Characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
+#: Visible characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
 _SCAN = 32_768
 _SIGNALS = {
     "overrides": re.compile(
@@ -64,6 +68,8 @@ _SIGNALS = {
     ),
 }
 
+#: Signals that look at where a line begins; a prompt shows a memory on one line, so the others read across line ends.
+_BY_LINE = {"poses_as_system"}
 #: Signals that ordinary pages give too ("Agents must carry a badge. From now on, entry is free."): one alone is no sign of an order.
 _HINTS = {
     "bids_agents": re.compile(r"\b(?:assistants?|agents?)\b.{0,60}\b(?:must|shall|need to|are (?:required|instructed) to|have to)\b", re.I),
@@ -76,9 +82,10 @@ def signals(text: str) -> tuple[str, ...]:
 
     One telling signal is enough; hints count only together.
     """
-    head = text[:_SCAN]
-    found = tuple(name for name, pattern in _SIGNALS.items() if pattern.search(head))
-    hints = tuple(name for name, pattern in _HINTS.items() if pattern.search(head))
+    lines = rendering.reads_as(rendering.lines_of(text)[:_SCAN])
+    flat = lines.replace("\n", " ")
+    found = tuple(name for name, pattern in _SIGNALS.items() if pattern.search(lines if name in _BY_LINE else flat))
+    hints = tuple(name for name, pattern in _HINTS.items() if pattern.search(flat))
     return found + hints if found or len(hints) > 1 else ()
 
 

@@ -67,6 +67,7 @@ class Found(NamedTuple):
         tool_calls: Calls that the assistant made.
         meta: Further values to keep.
         by_day: True when each day of the conversation is a session of its own.
+        doubtful: True when some of the text may be another's than the speaker's: it then counts as imported, whoever `speaker` is.
     """
 
     session: str
@@ -81,6 +82,7 @@ class Found(NamedTuple):
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     meta: Mapping[str, Any] = {}
     by_day: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

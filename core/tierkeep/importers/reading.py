@@ -44,8 +44,13 @@ def by_name(name: str, readers: Sequence[Reader] = READERS) -> Reader:
     raise InputError(f"there is no import format {name!r}; the formats are: {known}", field="format")
 
 
-def detect(source: ImportFile, readers: Sequence[Reader] = READERS) -> Reader:
+def detect(source: ImportFile, readers: Sequence[Reader] = READERS, *, shown: Sequence[Reader] = ()) -> Reader:
     """Return the first reader that recognises the file.
+
+    Args:
+        source: The file.
+        readers: In the order in which they are asked.
+        shown: The same readers as people should see them listed, when that is another order.
 
     Raises:
         ImportFormatError: None does, or the file holds nothing but blank space.
@@ -56,7 +61,7 @@ def detect(source: ImportFile, readers: Sequence[Reader] = READERS) -> Reader:
     for reader in readers:
         if reader.sniff(head, source.path):
             return reader
-    known = "\n".join(f"  {reader.name}: {reader.about}" for reader in readers)
+    known = "\n".join(f"  {reader.name}: {reader.about}" for reader in shown or readers)
     raise ImportFormatError(
         f"{source.path}: this is none of the formats that can be recognised.\nKnown formats:\n{known}\n"
         "If it is one of them, name it (on the command line: --format NAME).",
@@ -179,7 +184,7 @@ class _Finisher:
 
     def _origin(self, found: Found, speaker: str) -> Origin:
         file = self._source.name
-        if self._options.untrusted or not self._is_own(found, speaker):
+        if self._options.untrusted or not self._is_own(found, speaker) or found.doubtful:
             return Origin(
                 source=Source.IMPORTED, principal=speaker, channel="import", uri=file, trust_domain=f"import:{file}"
             )

@@ -16,6 +16,14 @@ from tierkeep.errors import ImportFormatError, LimitError
 
 #: A document that is not line by line is held in memory while it is read, at several times its size.
 MAX_DOCUMENT = 256 * 2**20
+#: The same for what a zip unpacks to: whoever made the zip paid for a small part of it only.
+MAX_UNPACKED = 64 * 2**20
+#: Values of one JSON text, told by its commas and brackets. A value takes some hundred bytes of memory however short it is written, so a
+#: text of nothing but `[],` takes 26 times its size; 256 MiB of chats have some 7 million.
+MAX_VALUES = 10_000_000
+#: A zip that unpacks to more than this many times its size, beyond a first MiB, is no chat: text shrinks to a tenth, not further.
+_MAX_RATIO = 200
+_RATIO_FROM = 2**20
 #: Bytes of one line: above any honest message, below what hurts.
 MAX_LINE = 64 * 2**20
 #: Bytes that `sniff` gets to see.
@@ -35,8 +43,11 @@ class ImportFile:
         data: Its bytes, when it is not on disk (standard input); `path` is then only its name.
         max_document: Bytes of a document that must be read as a whole.
         max_line: Bytes of one line.
+        max_unpacked: Bytes of a document inside a zip.
+        max_values: Values of one JSON text.
 
     Raises:
+        LimitError: It is a zip that unpacks to 200 times its size.
         ImportFormatError: The path is missing, not a file, not readable or empty; the encoding does not exist; the
             zip is damaged or holds no `conversations.json`.
     """
@@ -49,6 +60,8 @@ class ImportFile:
         data: bytes | None = None,
         max_document: int = MAX_DOCUMENT,
         max_line: int = MAX_LINE,
+        max_unpacked: int = MAX_UNPACKED,
+        max_values: int = MAX_VALUES,
     ) -> None:
         """Look at the file, without reading it."""
         self.path = Path(path)
@@ -57,6 +70,8 @@ class ImportFile:
         self._data = data
         self._max_document = max_document
         self._max_line = max_line
+        self._max_unpacked = max_unpacked
+        self._max_values = max_values
         try:
             self._encoding = codecs.lookup(encoding).name
         except LookupError as error:
@@ -101,14 +116,17 @@ class ImportFile:
 
         Raises:
             ImportFormatError: It is not in the encoding.
-            LimitError: It is longer than `max_document` bytes.
+            LimitError: It is longer than `max_document` bytes, or than `max_unpacked` inside a zip.
         """
-        if self.size > self._max_document:
-            self._too_long("the file is", self._max_document, self.size)
+        what, limit, advice = "the file is", self._max_document, "split the file"
+        if self._is_zip():
+            what, limit, advice = f"the {_ZIP_MEMBER} inside is", min(limit, self._max_unpacked), "unpack it and name that file"
+        if self.size > limit:
+            self._too_long(what, limit, self.size, advice)
         with self._open() as file:
-            raw = file.read(self._max_document + 1)
-        if len(raw) > self._max_document:  # a zip that lies about the size of its member
-            self._too_long("the file is", self._max_document, len(raw))
+            raw = file.read(limit + 1)
+        if len(raw) > limit:  # a zip that lies about the size of its member, or a file that grew
+            self._too_long(what, limit, len(raw), advice)
         try:
             return raw.decode(self._encoding).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
@@ -119,12 +137,23 @@ class ImportFile:
 
         Raises:
             ImportFormatError: It is not JSON; names the line.
-            LimitError: It is longer than `max_document` bytes.
+            LimitError: It is longer than `text` allows, or has more than `max_values` values.
         """
         return self.parse_json(self.text())
 
     def parse_json(self, text: str, line: int | None = None) -> Any:
-        """Return `text` as JSON; `line` is where it stands, None when it is the whole file."""
+        """Return `text` as JSON; `line` is where it stands, None when it is the whole file.
+
+        Raises:
+            ImportFormatError: It is not JSON; names the line.
+            LimitError: It has more than `max_values` values.
+        """
+        values = sum(map(text.count, ",[{"))
+        if values > self._max_values:
+            raise LimitError(
+                f"{self.path}: JSON of some {values:,} values, the limit is {self._max_values:,}; split the file",
+                limit=self._max_values, actual=values,
+            )  # fmt: skip
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
@@ -144,12 +173,21 @@ class ImportFile:
                     self.broken("the file is empty")
             if self._is_zip():
                 with self._zip() as archive:
-                    return archive.getinfo(self._member(archive)).file_size
+                    return self._unpacked(archive.getinfo(self._member(archive)))
             return len(self._data) if self._data is not None else self.path.stat().st_size
         except FileNotFoundError as error:
             self.broken("there is no such file", cause=error)
         except OSError as error:
             self.broken(f"the file cannot be read: {error.strerror or error}", cause=error)
+
+    def _unpacked(self, member: zipfile.ZipInfo) -> int:
+        limit = max(_RATIO_FROM, _MAX_RATIO * member.compress_size)
+        if member.file_size > limit:
+            raise LimitError(
+                f"{self.path}: its {_ZIP_MEMBER} unpacks to more than {_MAX_RATIO} times its size, which no chat does; unpack it and look "
+                "at it first", limit=limit, actual=member.file_size,
+            )  # fmt: skip
+        return member.file_size
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
@@ -212,7 +250,5 @@ class ImportFile:
         advice = f"If you know its encoding, pass encoding={name!r} (on the command line: --encoding {name})"
         self.broken(f"the text is not {self._encoding}{looks}. {advice}", line=line, cause=cause)
 
-    def _too_long(self, what: str, limit: int, actual: int) -> NoReturn:
-        raise LimitError(
-            f"{self.path}: {what} longer than {limit // 2**20} MiB; split the file", limit=limit, actual=actual
-        )
+    def _too_long(self, what: str, limit: int, actual: int, advice: str = "split the file") -> NoReturn:
+        raise LimitError(f"{self.path}: {what} longer than {limit // 2**20} MiB; {advice}", limit=limit, actual=actual)

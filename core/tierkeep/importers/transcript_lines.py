@@ -10,9 +10,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tierkeep.importers.reader import ROLES
+from tierkeep.importers.transcript_notices import MARKS, is_notice_name
 
 _PREFIX = 200
-_MARKS = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+_QUOTES = " \t>*\u2022\u2013\u2014\"\u201c-"
+_APP_MARK = "\u200e"
 _SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f"), " ")
 
 _MONTH = r"[^\W\d_]{3,10}"
@@ -28,11 +30,22 @@ _LEADING = re.compile(rf"(?P<at>{_STAMP})(?P<mark> *[-\u2013\u2014|] *| +)")
 _SPEAKER = re.compile(rf"(?P<name>{_NAME}) ?:(?: |$)")
 _BOLD = re.compile(r"\*\*(?P<name>[^*:\n]{1,64}?) ?(?::\*\*|\*\* ?:)(?: |$)")
 _HEADING = re.compile(r"#{1,6} +(?:\*\*)?(?P<name>[^*:#\n]{1,64}?) ?:?(?:\*\*)? ?:? *$")
-_PLAIN = re.compile(r"(?P<name>[^\W\d_][\w.'\u2019-]{0,31}(?: [\w.'\u2019&-]{1,31}){0,3}) ?:(?: |$)")
+_PLAIN = re.compile(r"(?P<name>[@~]?[^\W\d_][\w.'\u2019-]{0,31}(?: [\w.'\u2019&-]{1,31}){0,3}|\+\d[\d ()-]{6,20}\d) ?:(?: |$)")
 _DAY_LINE = re.compile(rf"[#=*\[\- \u2013\u2014]*(?P<day>{_DAY})[#=*\]\- \u2013\u2014:]*$")
 _NUMERIC_DAY = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2}|\d{4})(?!\d)")
 _HAS_DAY = re.compile(_DAY)
 _DOTTED_CLOCK = re.compile(r"(?<= )\d{1,2}\.\d{2}(?:\.\d{2})?(?!\d)")
+
+
+#: What people put before a remark of their own; nobody is called that.
+_LABELS = frozenset(
+    "address btw caution correction deadline edit example fwd fyi hint important link links n.b nb note notes p.p.s p.s pps ps re "
+    "reminder source sources subject summary tip tips tldr todo update warning".split()
+)
+#: What is written small within names.
+_PARTICLES = frozenset("al bin da das de del den der di do dos du e el ibn la las le los ten ter van von y zu".split())
+#: Where somebody speaks of themselves. Only in such words could the rules of the profile take one person's for another's.
+_FIRST_PERSON = re.compile(r"\b(?:i(?!\.e)|me|my|mine|we|us|our)\b", re.IGNORECASE)
 
 
 class Kind(StrEnum):
@@ -52,6 +65,7 @@ class Header(NamedTuple):
         at: When, as written; "" when the line does not say.
         rest: The line's text.
         mark: What sets the date off: "[", "-" or " "; "" without a date.
+        by_app: Whether the invisible mark that apps put before their own words stands before the line's text.
     """
 
     kind: Kind
@@ -59,6 +73,7 @@ class Header(NamedTuple):
     at: str
     rest: str
     mark: str = ""
+    by_app: bool = False
 
 
 class NumericDay(NamedTuple):
@@ -72,13 +87,13 @@ class NumericDay(NamedTuple):
 
 def header(line: str) -> Header | None:
     """Return how a message begins on this line, or None when the line cannot begin one."""
-    line = line.lstrip(_MARKS).rstrip()
+    line = line.lstrip(MARKS).rstrip()
     prefix = line[:_PREFIX].translate(_SPACES)
     dated = _BRACKETED.match(prefix) or _LEADING.match(prefix)
     if dated:
         mark = "[" if prefix.startswith("[") else "-" if dated["mark"].strip() else " "
         at = _DOTTED_CLOCK.sub(lambda clock: clock[0].replace(".", ":"), dated["at"])
-        return _dated_header(line[dated.end() :].lstrip(_MARKS), at, mark)
+        return _dated_header(line[dated.end() :].lstrip(MARKS), at, mark)
     bold = _BOLD.match(prefix)
     if bold:
         return Header(Kind.MARKDOWN, bold["name"].strip(), "", line[bold.end() :])
@@ -95,15 +110,34 @@ def _dated_header(rest: str, at: str, mark: str) -> Header:
     speaker = _SPEAKER.match(rest[:_PREFIX].translate(_SPACES))
     if not speaker:
         return Header(Kind.DATED, "", at, rest, mark)
-    name = speaker["name"].strip(_MARKS + " ~")
-    return Header(Kind.DATED, name, at, rest[speaker.end() :].lstrip(_MARKS), mark)
+    name = speaker["name"].strip(MARKS + " ~")
+    if is_notice_name(name):
+        return Header(Kind.DATED, "", at, rest, mark)
+    said = rest[speaker.end() :]
+    return Header(Kind.DATED, name, at, said.lstrip(MARKS), mark, said.startswith(_APP_MARK))
+
+
+def quoted_header(line: str) -> Header | None:
+    """Return how a message begins on an indented, quoted or listed line."""
+    bare = line[: 2 * _PREFIX].lstrip(_QUOTES)
+    return header(bare) if len(bare) < len(line[: 2 * _PREFIX]) else None
+
+
+def is_label(name: str) -> bool:
+    """Return whether a word before a colon announces a remark, as "Note: …" does, and names nobody."""
+    return name.casefold().rstrip(".") in _LABELS
+
+
+def in_first_person(text: str) -> bool:
+    """Return whether the beginning of a text speaks of its own speaker."""
+    return _FIRST_PERSON.search(text[:_PREFIX]) is not None
 
 
 def day_line(line: str) -> str:
     """Return the day when the line holds nothing else, as headings between days do; "" otherwise."""
     if len(line) > _PREFIX:
         return ""
-    match = _DAY_LINE.match(line.strip(_MARKS).strip().translate(_SPACES))
+    match = _DAY_LINE.match(line.strip(MARKS).strip().translate(_SPACES))
     return match["day"] if match else ""
 
 
@@ -122,6 +156,8 @@ def numeric_day(at: str) -> NumericDay | None:
 
 
 def _could_be_a_name(name: str) -> bool:
-    """Return whether words before a colon look like a name: one word, or several that are not written small."""
+    """Return whether words before a colon look like a name: one word, or several, written small only between the first and the last."""
     words = name.split()
-    return len(words) == 1 or not any(word[0].islower() for word in words)
+    if len(words) == 1:
+        return True
+    return words[-1] not in _PARTICLES and not any(word[0].islower() and word not in _PARTICLES for word in words)

@@ -45,6 +45,7 @@ def locate(path: str | Path) -> Path | None:
 
     Raises:
         InputError: The path cannot be a path.
+        StoreUnavailable: This user may not look at the path.
     """
     if str(path) == ":memory:":
         return None
@@ -56,6 +57,8 @@ def locate(path: str | Path) -> Path | None:
             return where / FILE_NAME
         if where.exists() or where.suffix.lower() in _FILE_SUFFIXES:
             return where
+    except PermissionError as error:
+        raise _denied(Path(path), error) from error
     except (OSError, ValueError, RuntimeError):
         raise InputError("The store's path cannot be used as a path on this machine.", field="path") from None
     return where / FILE_NAME
@@ -114,31 +117,60 @@ def claim(path: Path) -> Claim:
 
     Raises:
         StoreUnavailable: The folder or the file cannot be created or read.
-        StoreCorrupt: There is a file, and it is not a tierkeep store. It has not been touched.
+        StoreCorrupt: There is a file, and it is not a tierkeep store; or its write-ahead log is there and what it belongs to is gone.
+            Nothing has been touched.
     """
     try:
+        has_log = _has_log(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             raise StoreUnavailable(f"{path} is not a regular file, so it cannot hold a store.", path=str(path))
         if not path.exists():
+            _refuse_lone_log(path, has_log)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         with _guard:
             key = _key(path)
             if key not in _inodes:
-                _check_header(path)
+                _check_header(path, has_log)
             inode = _inodes.setdefault(key, _Inode())
             inode.ledgers += 1
     except OSError as error:
-        message = f"The store at {path} cannot be opened: {error.strerror}. Check that the folder exists and is yours."
-        raise StoreUnavailable(message, path=str(path)) from error
+        raise _denied(path, error) from error
     return Claim(path, key)
 
 
-def _check_header(path: Path) -> None:
+def _denied(path: Path, error: OSError) -> StoreUnavailable:
+    why = "permission denied" if isinstance(error, PermissionError) else error.strerror
+    return StoreUnavailable(f"The store at {path} cannot be opened: {why}. Check that the folder exists and is yours.", path=str(path))
+
+
+def _has_log(path: Path) -> bool:
+    """Return whether a write-ahead log with something in it stands beside the file.
+
+    Ask before the file is looked at: a store that another process is just making gets its header first, and its log after it.
+    """
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except FileNotFoundError:  # asked for by one call only: the last process that closes a store removes its log
+        return False
+
+
+def _refuse_lone_log(path: Path, has_log: bool) -> None:
+    """Refuse to begin a new store where the log of another lies. SQLite would delete it, and with it what was written last."""
+    if has_log:
+        message = (
+            f"{path} is empty or missing, but its log {path.name}-wal holds changes: the store was cut off or removed. "
+            "It was left as it is. Restore both from a backup, or import an export into another path; to begin anew, remove the log."
+        )
+        raise StoreCorrupt(message, path=str(path))
+
+
+def _check_header(path: Path, has_log: bool) -> None:
     """Refuse a file that is not ours by its own bytes, before SQLite could write beside it."""
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if not header:
+        _refuse_lone_log(path, has_log)
         return
     if not header.startswith(_MAGIC) or len(header) < _HEADER:
         message = (

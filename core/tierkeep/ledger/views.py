@@ -124,8 +124,9 @@ class SqliteView:
         key: str | None = None,
         status: str | None = "active",
         source: str | None = None,
+        prefix: str | None = None,
     ) -> list[Record]:
-        """Return records in order of creation, filtered; `status=None` returns every status; `source` is a source id."""
+        """Return records in order of creation, filtered; see `tierkeep.protocols.View.records`."""
         parts = [_RECORDS]
         values: list[str] = []
         for condition, value in (
@@ -133,6 +134,8 @@ class SqliteView:
             ("AND key = ?", key),
             ("AND status = ?", status),
             ("AND id IN (SELECT record FROM provenance WHERE scope = records.scope AND source = ?)", source),
+            ("AND key >= ?", prefix),
+            ("AND key < ?", None if prefix is None else f"{prefix}\U0010ffff"),
         ):
             if value is not None:
                 parts.append(condition)

@@ -19,6 +19,12 @@ from tierkeep.terms import term_ids
 
 __all__ = ["ScopeIndex"]
 
+# Bytes of the Python objects around the arrays, measured with tracemalloc; names of usual length.
+_OBJECTS = 5_000
+_SESSION = 200
+_SPEAKER = 450
+_SPEAKER_TERM = 250
+
 
 class _Column:
     """A one-dimensional array that grows by doubling."""
@@ -66,6 +72,7 @@ class ScopeIndex:
         self._speakers_by_term: dict[int, list[int]] = {}
         self._speaker_terms: list[frozenset[int]] = []
         self._first_names: list[int] = []
+        self._name_bytes = 0
         self._session_tail: list[int] = []
         self.extend(rows)
 
@@ -112,6 +119,7 @@ class ScopeIndex:
             terms = term_ids(speaker).tolist()
             self._first_names.append(terms[0] if terms else -1)
             self._speaker_terms.append(frozenset(terms))
+            self._name_bytes += _SPEAKER + len(speaker) + _SPEAKER_TERM * len(self._speaker_terms[code])
             for term in self._speaker_terms[code]:
                 self._speakers_by_term.setdefault(term, []).append(code)
         return self._speaker_codes[speaker]
@@ -130,10 +138,11 @@ class ScopeIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays; names and dictionaries come on top."""
+        """Bytes held: the arrays exactly, the dictionaries of sessions and speakers by estimate."""
         columns = (self._seq, self._ts, self._session, self._speaker, self._length, self._size, self._asks, self._own)
         links = (self._previous, self._following)
-        return self._postings.nbytes + sum(column.nbytes for column in columns + links)
+        objects = _OBJECTS + _SESSION * len(self._session_codes) + self._name_bytes
+        return objects + self._postings.nbytes + sum(column.nbytes for column in columns + links)
 
     @property
     def seq(self) -> NDArray[np.int64]:

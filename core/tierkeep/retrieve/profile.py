@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tierkeep.plans import asks_for_advice
 from tierkeep.records import Hit, Record, Source
 from tierkeep.terms import analyze
 
 _FIRST_PERSON = re.compile(r"\b(?:i|my|me|mine|myself|we|our|us)\b", re.IGNORECASE)
+_BINDS = 2.0
 _OWN = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR}
 
 
@@ -16,17 +18,23 @@ def matching(question: str, records: Iterable[Record]) -> list[Hit]:
     """Return the profile records that the question asks for, best first.
 
     A record matches when the question uses a word that asks for its slot or one of its value, and is about its subject: the
-    asker ("my", "I") for what the user said about themselves, or the subject's name.
+    asker ("my", "I") for what the user said about themselves, or the subject's name. A question for advice also gets every
+    allergy and diet of the asker.
 
     Args:
         question: As asked.
         records: Records of kind "profile", in any status.
     """
     asked = set(analyze(question))
-    first_person = bool(_FIRST_PERSON.search(question))
+    advice = asks_for_advice(question)
+    first_person = advice or bool(_FIRST_PERSON.search(question))
     hits = []
     for order, record in enumerate(records):
+        if record.attrs.get("marker"):
+            continue  # it only remembers that something ended
         worth = _worth(asked, first_person, record)
+        if advice and record.attrs.get("profile_kind") == "constraint" and record.origin.source in _OWN:
+            worth += _BINDS  # nobody says "mind my allergy" with every question
         if worth > 0:
             hits.append((-worth, order, record))
     return [Hit(record, -worth) for worth, _, record in sorted(hits, key=lambda hit: hit[:2])]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.allowance import Allowance
 from tierkeep.protocols import View
 from tierkeep.records import Hit, Query
 from tierkeep.retrieve.index import ScopeIndex
@@ -20,10 +21,11 @@ _CHARS_PER_TOKEN = 8
 
 
 class Found(NamedTuple):
-    """Hits, best first, and how far the best stands out (0 to 1)."""
+    """Hits, best first, how far the best stands out (0 to 1), and whether time ran out before all of the scope was indexed."""
 
     hits: list[Hit]
     confidence: float
+    partial: bool = False
 
 
 class Search:
@@ -38,18 +40,21 @@ class Search:
         self._indexes = indexes
         self._settings = settings
 
-    def __call__(self, query: Query, view: View, *, text: str, k: int, budget: int, also: str = "") -> Found:
+    def __call__(
+        self, query: Query, view: View, allowance: Allowance, *, text: str, k: int, budget: int, also: str = ""
+    ) -> Found:
         """Return the best events for `text`.
 
         Args:
             query: For its session.
             view: The scope.
+            allowance: For its deadline; past it, what is indexed so far is searched.
             text: What to search for.
             k: At most this many hits.
             budget: Tokens the evidence may have; nothing is fetched that could not be packed.
             also: A second round's words; their scores count half (MemFlow's entity round, tiers 1.4).
         """
-        with self._indexes.use(view) as index:
+        with self._indexes.use(view, allowance) as (index, complete):
             visible = _visible(index, query)
             scores = score(index, read_question(text), visible, self._settings)
             total = scores.total
@@ -63,7 +68,7 @@ class Search:
         worth = dict(picked)
         hits = [Hit(event, worth[event.seq]) for event in view.events_at([seq for seq, _ in picked])]
         hits.sort(key=lambda hit: -hit.score)
-        return Found(hits, sure)
+        return Found(hits, sure, not complete)
 
 
 def _visible(index: ScopeIndex, query: Query) -> NDArray[np.bool_] | None:

@@ -10,7 +10,7 @@ import re
 
 from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.plans import about_another, plan_for
+from tierkeep.plans import about_another, asks_for_advice, plan_for
 from tierkeep.protocols import View
 from tierkeep.records import Intent, Plan, Query
 from tierkeep.settings import Budgets
@@ -87,5 +87,7 @@ class RuleRouter:
 
 def _fired(question: str) -> list[tuple[Intent, str]]:
     """Return (intent, tier) of every family whose pattern the question meets, in the order of the cascade."""
+    if asks_for_advice(question):
+        return [("constraint", "deep")]  # the rules that bind it, and what was said of the thing
     fired = [(intent, tier) for intent, tier, pattern in _FAMILIES if pattern.search(question)]
     return [(intent, tier) for intent, tier in fired if tier != "profile"] if about_another(question) else fired

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from tierkeep.allowance import Allowance
 from tierkeep.protocols import Gathered, View
-from tierkeep.records import Event, Hit, Plan, Query
+from tierkeep.records import Event, Hit, Plan, Query, Record
 from tierkeep.retrieve.search import Search
 from tierkeep.terms import analyze
-from tierkeep.tiers.profile import asked_for
+from tierkeep.tiers.profile import asked_for, current
 
 #: A capitalised word inside a sentence: a name, most likely. The first word of a sentence says nothing.
 _NAME = re.compile(r"(?<=[\w,;:] )[^\W\d_a-z][\w'\u2019-]+")
@@ -37,31 +37,28 @@ class DeepTier:
 
     def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return present and former profile values first, then events."""
-        known = self._values(plan, view) if plan.intent != "temporal" else []
+        known = self._values(query, plan, view) if plan.intent != "temporal" else []
         if allowance.expired():
             return Gathered(known, confidence=1.0 if known else 0.0, partial=True)
-        found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
-        partial = False
+        found = self._search(query, view, allowance, text=plan.search_text, k=plan.k, budget=plan.budget)
+        partial = found.partial
         if plan.attempt and plan.intent != "temporal" and found.hits:
             names = _new_names(plan.search_text, _with_questions(found.hits[:_HOP_HITS], view))
-            if names and not allowance.expired():
-                wider = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)
-                found = found._replace(hits=wider.hits)
-            partial = bool(names) and allowance.expired()
+            if names and allowance.expired():
+                partial = True
+            elif names:
+                wider = self._search(query, view, allowance, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)
+                found, partial = found._replace(hits=wider.hits), wider.partial
         return Gathered([*known, *found.hits], max(found.confidence, 1.0 if known else 0.0), partial)
 
     @staticmethod
-    def _values(plan: Plan, view: View) -> list[Hit]:
-        """Return the slots' values, the current one flagged CURRENT and the former ones EARLIER, newest first."""
-        hits = asked_for(plan.search_text, plan.intent, view.records(kind="profile", status=None))
-        keys = {hit.item.key for hit in hits if not isinstance(hit.item, Event)}
-        flagged = []
-        for hit in hits:
-            record = hit.item
-            if isinstance(record, Event) or record.key not in keys or record.status == "quarantined":
-                continue
-            flagged.append(hit._replace(flag="CURRENT" if record.status == "active" else "EARLIER"))
-        return flagged[:20]
+    def _values(query: Query, plan: Plan, view: View) -> list[Hit]:
+        """Return the slots' values, flagged CURRENT, ENDED (over, and nothing known came after it) or EARLIER, best first."""
+        hits = [hit for hit in asked_for(query, plan, view) if isinstance(hit.item, Record) and hit.item.status != "quarantined"]
+        over = {hit.item.id for hit in current(hits) if hit.flag == "ENDED"}
+        flags = {"active": "CURRENT", "retracted": "EARLIER", "superseded": "EARLIER"}
+        known = [(hit, hit.item) for hit in hits[:20] if isinstance(hit.item, Record)]
+        return [hit._replace(flag="ENDED" if record.id in over else flags[record.status]) for hit, record in known]
 
 
 def _with_questions(hits: Sequence[Hit], view: View) -> list[Event]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tierkeep.allowance import Allowance
 from tierkeep.plans import about_another
 from tierkeep.protocols import Gathered, View
-from tierkeep.records import Hit, Intent, Plan, Query, Record
+from tierkeep.records import Hit, Plan, Query, Record
 from tierkeep.retrieve.profile import matching
 from tierkeep.terms import analyze
+from tierkeep.tiers.sessions import in_session
 
 #: They say which value is wanted, not of what.
 _TIME_WORDS = re.compile(r"\b(?:now|nowadays|currently|today|at the moment|these days|still)\b", re.IGNORECASE)
@@ -25,36 +26,35 @@ class ProfileTier:
 
     def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return the current profile items that the question asks for."""
-        hits = _current(asked_for(plan.search_text, plan.intent, view.records(kind="profile", status=None)))[: plan.k]
-        if query.scope.session is not None:
-            sources = [source for hit in hits if isinstance(hit.item, Record) for source in hit.item.sources]
-            own = {event.id for event in view.events(sources) if event.session == query.scope.session}
-            hits = [hit for hit in hits if isinstance(hit.item, Record) and own & set(hit.item.sources)]
-        return Gathered([hit._replace(flag="PROFILE") for hit in hits], confidence=1.0 if hits else 0.0)
+        hits = current(asked_for(query, plan, view))[: plan.k]
+        return Gathered([hit._replace(flag=hit.flag or "PROFILE") for hit in hits], confidence=1.0 if hits else 0.0)
 
 
-def asked_for(question: str, intent: Intent, records: Iterable[Record]) -> list[Hit]:
-    """Return the profile records that the question asks for, best first.
+def asked_for(query: Query, plan: Plan, view: View) -> list[Hit]:
+    """Return the profile records in any status that the question asks for, best first; of the scope's session, when it has one.
 
     Where a slot holds many values ("likes", "avoids") and the question names one of them, the others are left out. For a
     constraint, what must not be comes before what is merely liked (tiers spec 1.4).
 
     Args:
-        question: As asked.
-        intent: What kind of question it is.
-        records: Records of kind "profile", in any status.
+        query: For its scope.
+        plan: The question as it is searched for, and what kind of question it is.
+        view: The scope.
     """
+    question = plan.search_text
     if about_another(question):
         return []
     text = _TIME_WORDS.sub(" ", question)
     asked = set(analyze(text))
-    hits = [hit for hit in matching(text, records) if isinstance(hit.item, Record)]
+    hits = matching(text, view.records(kind="profile", status=None))
+    said = {record.id for record in in_session([hit.item for hit in hits if isinstance(hit.item, Record)], query.scope.session, view)}
+    hits = [hit for hit in hits if hit.item.id in said]
     if not _WHO.search(question):
         # "What did Ana say?" is not answered by who Ana is: only a question for the slot itself is.
         hits = [hit for hit in hits if _attribute(hit, "profile_kind") not in ("identity", "relation") or asked & _slot(hit)]
     if any(_many(hit) and asked & _value(hit) for hit in hits):
         hits = [hit for hit in hits if not _many(hit) or asked & _value(hit) or _binds(hit)]
-    if intent == "constraint":
+    if plan.intent == "constraint":
         hits = [hit._replace(score=hit.score + 100.0 * _binds(hit)) for hit in hits]
         hits.sort(key=lambda hit: -hit.score)
     return hits
@@ -80,17 +80,15 @@ def _value(hit: Hit) -> set[str]:
     return set(analyze(str(_attribute(hit, "value") or "")))
 
 
-def _current(hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits that hold now, or none when what fits the question best is a single value that ended without a successor.
+def current(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits that hold now; or, flagged ENDED, those that fit the question better and ended without a successor.
 
-    "Where do I work?" after "I left Acme" is not answered by the next best item; the heavier tiers look at what was said since.
+    "Where do I work?" after "I left Acme" is not answered by the next best item, and not by an old message that still says Acme.
     """
     held = [(hit, hit.item) for hit in hits if isinstance(hit.item, Record)]
     holds = [hit for hit, record in held if record.status == "active"]
     keys = {record.key for _, record in held if record.status == "active"}
     best = max((hit.score for hit in holds), default=0.0)
-    for hit, record in held:
-        ended = record.status == "retracted" and record.attrs.get("single") and record.key not in keys
-        if ended and hit.score >= best:
-            return []
-    return holds
+    over = [(hit, record) for hit, record in held if record.status == "retracted" and record.key not in keys]
+    ended = [hit for hit, record in over if hit.score > best or (record.attrs.get("single") and hit.score == best)]
+    return [hit._replace(flag="ENDED") for hit in ended] or holds

@@ -25,5 +25,5 @@ class TargetedTier:
         """Return events, best first."""
         if allowance.expired():
             return Gathered([], partial=True)
-        found = self._search(query, view, text=plan.search_text, k=plan.k, budget=plan.budget)
-        return Gathered(found.hits, found.confidence)
+        found = self._search(query, view, allowance, text=plan.search_text, k=plan.k, budget=plan.budget)
+        return Gathered(found.hits, found.confidence, found.partial)

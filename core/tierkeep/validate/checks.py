@@ -6,11 +6,14 @@ import re
 
 from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Verdict
+from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Source, Verdict
 from tierkeep.settings import GateSettings
 from tierkeep.terms import analyze
 
 _NUMBER = re.compile(r"\d+")
+#: "Where do I live?", "What is my number?": what another person says of themselves is no answer.
+_OWN_AFFAIR = re.compile(r"\b(?:do|did|am|was|have|had|can|should) i\b|\bmy\b|\bwho am i\b", re.IGNORECASE)
+_OUTSIDE = {Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN}
 
 
 class LexicalValidator:
@@ -48,6 +51,12 @@ class LexicalValidator:
         if asked and not shared and not any(item.flag for item in used):
             reasons.append("no cited memory shares a word with the question")
             return "fail"
+        if used and all(item.origin in _OUTSIDE for item in used):
+            reasons.append("only an unverified source says so")
+            return "fail"
+        if _OWN_AFFAIR.search(query.text) and used and all(item.origin == Source.IMPORTED for item in used):
+            reasons.append("somebody else said it, of themselves or of others")
+            return "fail"
         if asks_for_time(query.text) == "when" and not _NUMBER.search(draft.text):
             reasons.append("a time was asked for and none is given")
             return "fail"
@@ -73,6 +82,9 @@ class LexicalValidator:
         return support, "pass"
 
     def _completeness(self, evidence: Evidence, reasons: list[str]) -> Axis:
+        if evidence.items and all(item.flag == "ENDED" for item in evidence.items):
+            reasons.append("what was known has ended")
+            return "fail"
         if any(item.flag for item in evidence.items):
             return "pass"  # a profile item is the answer itself; the gate below is fitted to retrieval scores
         if not evidence.dropped and not evidence.partial:

@@ -29,6 +29,9 @@ class HeavierTier:
         heavier = [name for name, own in self._weights.items() if own > weight]
         if not heavier:
             return None
+        if any(item.flag == "ENDED" for item in steps[-1].evidence.items):
+            # What was known is over: only the tier that looks at changes can say what came after it.
+            heavier = heavier[-1:]
         # A question that left the profile empty-handed is an ordinary look-up; the deep tier treats it as a state.
         intent: Intent = "targeted" if heavier[0] == "targeted" else ("state" if last.intent == "targeted" else last.intent)
         why = "; ".join(steps[-1].verdict.reasons) if steps[-1].verdict else steps[-1].evidence.note

@@ -10,6 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import NamedTuple
+from urllib.parse import quote
 
 from tierkeep.dates import TimeSpan, find_times
 from tierkeep.protocols import Span, View
@@ -19,7 +21,8 @@ from tierkeep.terms import analyze
 from tierkeep.write.slots import ATTRIBUTES, BY_NAME, RELATIONS, SINGLE_RELATIONS, SLOTS, ProfileKind, Slot
 
 #: Origins whose first-person statements are about themselves. An imported human transcript counts; its authority stays low.
-_SPEAKS_FOR_ITSELF = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR, Source.IMPORTED}
+OWN = frozenset({Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR})
+_SPEAKS_FOR_ITSELF = OWN | {Source.IMPORTED}
 #: A stop inside a word, a number or after a title ends no sentence.
 _SENTENCE = re.compile(
     r"(?:[^.!?\n;]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
@@ -52,6 +55,12 @@ _POINTS_ELSEWHERE = re.compile(
 )
 #: What is left before a time: "Lisbon in" of "Lisbon in May". Possessive, to stay linear in blanks.
 _PREPOSITION = re.compile(r"(?<!\s)\s++(?:in|on|at|since|from|last|this|next)?+\s*+$")
+#: Where a further statement of the same sentence begins.
+_CLAUSES = re.compile(r";|,? (?:and|but|so|then) (?=(?:i|we|my|in|on|last|next|this)\b)", re.IGNORECASE)
+#: Somebody else's words, told by the speaker; and mark-up, which is a document's and not a person's.
+_REPORTED = re.compile(
+    r"\b(?:said|says|told|asks?|asked|wrote|claims?|claimed|shouted|yelled|quoted?)\b[^.]{0,40}[:\"\u201c\u2018]|</?\w", re.IGNORECASE
+)
 _EDGE = " \t'\u2019\"*_."
 
 
@@ -75,14 +84,16 @@ class ProfileRules:
 
     def _read(self, event: Event) -> Iterator[Record]:
         text = event.text[: self._settings.scan_chars].replace("\u2019", "'")
+        ordinal = 0
         for match in _SENTENCE.finditer(text):
             sentence = match.group().strip()
-            if sentence.endswith("?") or not _FIRST_PERSON.search(sentence) or _HEDGED.search(sentence):
+            if sentence.endswith("?") or not _FIRST_PERSON.search(sentence) or _HEDGED.search(sentence) or _REPORTED.search(sentence):
                 continue
             for slot, raw, ends in _statements(sentence.rstrip(".!; ")):
                 value = self._value(slot, raw, event.day)
                 if value:
-                    yield _draft(event, slot, value, ends, sentence)
+                    yield _draft(event, _Statement(slot, value, ends, _clause(sentence, raw)), ordinal)
+                    ordinal += 1
 
     def _value(self, slot: Slot, raw: str, day: date) -> str:
         if slot.kind == "instruction":
@@ -107,6 +118,20 @@ class ProfileRules:
         while clauses and len(" ".join(clauses).split()) > self._settings.value_words:
             clauses.pop()
         return ",".join(clauses).strip(_EDGE)
+
+
+class _Statement(NamedTuple):
+    """What a sentence says: a slot's value, whether it ends it, and the clause in which it stands."""
+
+    slot: Slot
+    value: str
+    ends: bool
+    clause: str
+
+
+def _clause(sentence: str, raw: str) -> str:
+    """Return the clause of the sentence that holds the value: a time in another clause is not since when."""
+    return next((part for part in _CLAUSES.split(sentence) if raw[:24] in part), raw)
 
 
 def _about_itself(event: Event) -> bool:
@@ -151,14 +176,13 @@ def _first(patterns: tuple[re.Pattern[str], ...], sentence: str) -> str:
     return ""
 
 
-def _draft(event: Event, slot: Slot, value: str, ends: bool, sentence: str) -> Record:
+def _draft(event: Event, statement: _Statement, ordinal: int) -> Record:
+    slot, value = statement.slot, statement.value
     who = event.speaker or event.role
-    subject = who.casefold()
     # Values of a set-valued slot are slots of their own; their stems make "drinking coffee" and "coffee" the same one.
-    inner = "" if slot.single else "|" + " ".join(sorted(set(analyze(value))))
-    key = f"{subject}|{slot.name}{inner}"
-    digest = hashlib.sha256(f"{key}\x1f{value}\x1f{event.id}\x1f{ends}".encode("utf-8", "replace")).hexdigest()[:26]
-    since = _since(sentence, event, ends)
+    inner = "" if slot.single else " ".join(sorted(set(analyze(value))))
+    key = f"{_subject(event, who)}|{slot.name}|{inner}"
+    digest = hashlib.sha256(f"{key}\x1f{value}\x1f{event.id}\x1f{ordinal}".encode("utf-8", "replace")).hexdigest()[:26]
     return Record(
         id=f"p-{digest}",
         scope=event.scope.model_copy(update={"session": None}),
@@ -167,22 +191,33 @@ def _draft(event: Event, slot: Slot, value: str, ends: bool, sentence: str) -> R
         text=slot.shown.format(who=who, value=value),
         attrs={
             "slot": slot.name, "value": value, "subject": who, "profile_kind": slot.kind, "single": slot.single,
-            "ends": ends, "asked_by": BY_NAME[slot.name].words if slot.name in BY_NAME else slot.words,
+            "ends": statement.ends, "asked_by": BY_NAME[slot.name].words if slot.name in BY_NAME else slot.words,
         },
         sources=(event.id,),
         observed_at=event.at,
-        valid_from=since,
+        valid_from=_since(statement, event),
         origin=event.origin,
         authority=event.authority,
     )
 
 
-def _since(sentence: str, event: Event, ends: bool) -> str:
-    """Return from when the statement holds: the past time it names, else the moment it was said; an end may lie ahead."""
-    for span in find_times(sentence, event.day):
-        if ends or span.start <= event.day:
-            return _as_known(span) or event.at
-    return event.at
+def _subject(event: Event, who: str) -> str:
+    """Return whom a statement is about, as a key.
+
+    All that the user says themselves is about one subject, whatever name it was shown under. Anybody else's words are about that
+    speaker of that source, and can never touch the user's own slots.
+    """
+    if event.origin.source in OWN:
+        return "own"
+    return "/".join(quote(part, safe="") for part in (event.origin.source.value, event.origin.uri, who.casefold()))
+
+
+def _since(statement: _Statement, event: Event) -> str | None:
+    """Return the time that the statement's own clause gives, when it is one from which it can hold; an end may lie ahead."""
+    for span in find_times(statement.clause, event.day):
+        if statement.ends or span.start <= event.day:
+            return _as_known(span) or None
+    return None
 
 
 def _as_known(span: TimeSpan) -> str:
