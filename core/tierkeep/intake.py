@@ -192,16 +192,16 @@ class Reader:
             ))  # fmt: skip
         return drafts
 
-    def _parsed(self, value: When, where: str) -> _Time:
+    def _parsed(self, value: When, where: str, field: str = "at") -> _Time:
         try:
             parsed = parse_at(value, default_tz=self._zone)
         except (ValueError, TypeError, OverflowError) as error:
-            raise InputError(f"{where}at: {error}", field="at") from error
+            raise InputError(f"{where}{field}: {error}", field=field) from error
         return _Time(parsed.iso, parsed.value.timestamp(), parsed.value if parsed.precise else parsed.day, parsed.notes)
 
     def when(self, value: When) -> str:
         """Return a time the caller gave (such as `now=`) as ISO 8601."""
-        return self._parsed(value, "").iso
+        return self._parsed(value, "", "now").iso
 
     @staticmethod
     def _session(scope: Scope, defaults: Defaults, day: str) -> str:

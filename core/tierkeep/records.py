@@ -71,6 +71,12 @@ class Source(StrEnum):
     UNKNOWN = "unknown"
 
 
+#: Origins that anybody could have written.
+FROM_OUTSIDE = frozenset({Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN})
+#: Origins that speak for the user themselves.
+FROM_USER = frozenset({Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR})
+
+
 class Authority(IntEnum):
     """What a memory may cause (guard spec, sections 5.1 and 6). Derived memories get the minimum of their sources."""
 

@@ -16,7 +16,7 @@ from tierkeep.allowance import Allowance
 from tierkeep.dates import answer_time, describe, find_times
 from tierkeep.dates.durations import find_durations
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import Authority, Draft, Evidence, EvidenceItem, Plan, Query, Source
+from tierkeep.records import FROM_OUTSIDE, Authority, Draft, Evidence, EvidenceItem, Plan, Query
 from tierkeep.terms import analyze
 
 NOT_IN_MEMORY = "Not in memory."
@@ -40,7 +40,6 @@ _THIN = 3
 #: They say which value is wanted, not of what.
 _TIME_WORDS = "now nowadays currently today still"
 _COLLECTS = re.compile(r"\bhow (?:many|often)\b|\b(?:list|name) (?:all|every|the)\b", re.IGNORECASE)
-_OUTSIDE = {Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN}
 
 
 class ExtractiveAnswerer:
@@ -69,7 +68,7 @@ class ExtractiveAnswerer:
 
 def _ranked(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
     """Best first; what the user or the agent said comes before what anybody could have written."""
-    order = sorted(range(len(items)), key=lambda i: (items[i].origin in _OUTSIDE, not items[i].flag, -items[i].score, i))
+    order = sorted(range(len(items)), key=lambda i: (items[i].origin in FROM_OUTSIDE, not items[i].flag, -items[i].score, i))
     return [items[i] for i in order]
 
 
@@ -111,7 +110,7 @@ def _from_collection(query: Query, plan: Plan, ranked: Sequence[EvidenceItem]) -
     """
     if not _COLLECTS.search(query.text):
         return None
-    pool = [item for item in ranked if not item.flag and item.origin not in _OUTSIDE]
+    pool = [item for item in ranked if not item.flag and item.origin not in FROM_OUTSIDE]
     wanted = _wanted(query)
     spread = {term: len({item.session for item in pool if term in analyze(item.text)}) for term in wanted}
     counted = max(sorted(wanted), key=lambda term: spread[term], default="")
@@ -189,7 +188,7 @@ def _from_sentences(query: Query, ranked: Sequence[EvidenceItem]) -> Draft:
     most = -math.inf
     for item in pool:
         worth, said = _window(item, wanted, rarity)
-        worth += item.score / top - (100.0 if item.origin in _OUTSIDE else 0.0)
+        worth += item.score / top - (100.0 if item.origin in FROM_OUTSIDE else 0.0)
         if said and worth > most:
             most, best, quote = worth, item, said
     return Draft(text=_cite(best, quote), short=_residual(quote, wanted), used=(best.id,))
@@ -258,7 +257,7 @@ def _cite(item: EvidenceItem, sentence: str) -> str:
     quote = sentence if len(sentence) <= _QUOTE else sentence[:_QUOTE].rsplit(" ", 1)[0] + " …"
     day = describe_day(item.at)
     who = ", ".join(filter(None, (item.speaker, day)))
-    doubt = " (unverified source)" if item.origin in _OUTSIDE and item.authority <= Authority.DATA else ""
+    doubt = " (unverified source)" if item.origin in FROM_OUTSIDE and item.authority <= Authority.DATA else ""
     return f"\u201c{quote}\u201d — {who}{doubt}" if who else f"\u201c{quote}\u201d{doubt}"
 
 

@@ -12,10 +12,8 @@ from __future__ import annotations
 import re
 
 from tierkeep import rendering
-from tierkeep.records import Authority, EventDraft, Source
+from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft
 
-#: Origins that anybody could have written.
-FROM_OUTSIDE = frozenset({Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN})
 #: Visible characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
 _SCAN = 32_768
 _SIGNALS = {

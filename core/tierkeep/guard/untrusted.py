@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from tierkeep.errors import ImportFormatError
-from tierkeep.guard.screening import FROM_OUTSIDE
 from tierkeep.protocols import Guard
-from tierkeep.records import Authority, EventDraft, Origin
+from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Origin
 
 
 class _Claim(BaseModel):

@@ -24,7 +24,7 @@ from tierkeep.ledger.rows import (
 )
 from tierkeep.ledger.views import SqliteView
 from tierkeep.protocols import Appended, Clock, View
-from tierkeep.records import Authority, Event, EventDraft, Op, Record, Scope, Source
+from tierkeep.records import FROM_USER, Authority, Event, EventDraft, Op, Record, Scope
 
 __all__ = ["SqliteTransaction"]
 
@@ -36,8 +36,6 @@ _INSERT_REVISION = """INSERT INTO journal(tx, scope, record, op, before, after, 
     VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _LAST_BATCH = """SELECT tx FROM batches AS b WHERE scope = ? AND kind = 'ops'
     AND NOT EXISTS (SELECT 1 FROM batches AS u WHERE u.undoes = b.tx) ORDER BY tx DESC LIMIT 1"""
-
-_OWN = {Source.USER_DIRECT, Source.USER_CONFIRMED}
 
 
 class _Placed(NamedTuple):
@@ -188,7 +186,7 @@ class SqliteTransaction:
             stored = event_to_row(event)
             digests.append(chain.event_digest(salt, self._scope.partition, event.session, stored))
             events.append((number, session, *stored, salt, entry))
-            own = event.role == "user" and event.origin.source in _OWN
+            own = event.role == "user" and event.origin.source in FROM_USER
             terms, asking, length = indexed(event.text, hidden=event.authority == Authority.QUARANTINED)
             row = (number, event.seq, session, event.speaker, event.ts, terms, asking, length, own)
             lexicon.append(row)

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable
 
 from tierkeep.plans import asks_for_advice
-from tierkeep.records import Hit, Record, Source
+from tierkeep.records import FROM_USER, Hit, Record
 from tierkeep.terms import analyze
 
 _FIRST_PERSON = re.compile(r"\b(?:i|my|me|mine|myself|we|our|us)\b", re.IGNORECASE)
 _BINDS = 2.0
-_OWN = {Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR}
 
 
 def matching(question: str, records: Iterable[Record]) -> list[Hit]:
@@ -33,7 +32,7 @@ def matching(question: str, records: Iterable[Record]) -> list[Hit]:
         if record.attrs.get("marker"):
             continue  # it only remembers that something ended
         worth = _worth(asked, first_person, record)
-        if advice and record.attrs.get("profile_kind") == "constraint" and record.origin.source in _OWN:
+        if advice and record.attrs.get("profile_kind") == "constraint" and record.origin.source in FROM_USER:
             worth += _BINDS  # nobody says "mind my allergy" with every question
         if worth > 0:
             hits.append((-worth, order, record))
@@ -42,7 +41,7 @@ def matching(question: str, records: Iterable[Record]) -> list[Hit]:
 
 def _worth(asked: set[str], first_person: bool, record: Record) -> float:
     subject = set(analyze(str(record.attrs.get("subject", ""))))
-    about_asker = first_person and record.origin.source in _OWN
+    about_asker = first_person and record.origin.source in FROM_USER
     if not about_asker and not (subject and subject <= asked):
         return 0.0
     words = asked - subject

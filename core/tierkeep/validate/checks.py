@@ -6,14 +6,13 @@ import re
 
 from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import Axis, Draft, Evidence, Plan, Query, Source, Verdict
+from tierkeep.records import FROM_OUTSIDE, Axis, Draft, Evidence, Plan, Query, Source, Verdict
 from tierkeep.settings import GateSettings
 from tierkeep.terms import analyze
 
 _NUMBER = re.compile(r"\d+")
 #: "Where do I live?", "What is my number?": what another person says of themselves is no answer.
 _OWN_AFFAIR = re.compile(r"\b(?:do|did|am|was|have|had|can|should) i\b|\bmy\b|\bwho am i\b", re.IGNORECASE)
-_OUTSIDE = {Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN}
 
 
 class LexicalValidator:
@@ -51,7 +50,7 @@ class LexicalValidator:
         if asked and not shared and not any(item.flag for item in used):
             reasons.append("no cited memory shares a word with the question")
             return "fail"
-        if used and all(item.origin in _OUTSIDE for item in used):
+        if used and all(item.origin in FROM_OUTSIDE for item in used):
             reasons.append("only an unverified source says so")
             return "fail"
         if _OWN_AFFAIR.search(query.text) and used and all(item.origin == Source.IMPORTED for item in used):

@@ -15,14 +15,13 @@ from urllib.parse import quote
 
 from tierkeep.dates import TimeSpan, find_times
 from tierkeep.protocols import Span, View
-from tierkeep.records import Authority, Event, Record, Source
+from tierkeep.records import FROM_USER, Authority, Event, Record, Source
 from tierkeep.settings import ProfileSettings
 from tierkeep.terms import analyze
 from tierkeep.write.slots import ATTRIBUTES, BY_NAME, RELATIONS, SINGLE_RELATIONS, SLOTS, ProfileKind, Slot
 
 #: Origins whose first-person statements are about themselves. An imported human transcript counts; its authority stays low.
-OWN = frozenset({Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR})
-_SPEAKS_FOR_ITSELF = OWN | {Source.IMPORTED}
+_SPEAKS_FOR_ITSELF = FROM_USER | {Source.IMPORTED}
 #: A stop inside a word, a number or after a title ends no sentence.
 _SENTENCE = re.compile(
     r"(?:[^.!?\n;]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
@@ -207,7 +206,7 @@ def _subject(event: Event, who: str) -> str:
     All that the user says themselves is about one subject, whatever name it was shown under. Anybody else's words are about that
     speaker of that source, and can never touch the user's own slots.
     """
-    if event.origin.source in OWN:
+    if event.origin.source in FROM_USER:
         return "own"
     return "/".join(quote(part, safe="") for part in (event.origin.source.value, event.origin.uri, who.casefold()))
 
