@@ -62,7 +62,7 @@ WRONG: list[tuple[str, Callable[[ScopedMemory], object]]] = [
     ("deadline_s", lambda mine: mine.recall("x", deadline_s=-HUGE)),
     ("deadline_s", lambda mine: mine.recall("x", deadline_s=float("nan"))),
     ("deadline_s", lambda mine: mine.ask("x", deadline_s="1")),  # type: ignore[arg-type]
-    ("at", lambda mine: mine.recall("x", now=HUGE)),
+    ("now", lambda mine: mine.recall("x", now=HUGE)),
 ]
 
 

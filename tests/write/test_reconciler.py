@@ -150,7 +150,8 @@ def test_a_late_statement_falls_into_its_place(ana: ScopedMemory) -> None:
 
 SAYINGS = [
     "I live in Rome.", "I live in Oslo.", "My boss is Rui.", "My boss is Ana.", "I like tea.", "I don't like tea.",
-    "I am allergic to bees.", "I work at Acme.", "I no longer work at Acme.", "I moved to Rome. I moved to Oslo.", "I live in Rome. My boss is Rui.",
+    "I am allergic to bees.", "I work at Acme.", "I no longer work at Acme.", "I moved to Rome. I moved to Oslo.",
+    "I live in Rome. My boss is Rui.",
 ]  # fmt: skip
 histories = st.lists(st.tuples(st.sampled_from(SAYINGS), st.integers(1, 5)), min_size=1, max_size=7)
 
