@@ -31,6 +31,9 @@ _Embedder = Annotated[str, typer.Option("--embedder", help="Embedder to measure 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 _Trials = Annotated[int, typer.Option("--trials", min=1, help="How often a writer is killed.")]
 _Seed = Annotated[int, typer.Option("--seed", help="Decides the moments of the kills.")]
+_Durability = Annotated[
+    str, typer.Option("--durability", help='"normal" survives the death of the process, "full" a power cut too: an fsync for each write.')
+]
 _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 
@@ -69,12 +72,14 @@ def dates(data: _Data, budget: _AnyBudget = None, as_json: _Json = False) -> Non
     _run(as_json, measure)
 
 
-def speed(n: _Size = 10_000, as_json: _Json = False) -> None:
+def speed(n: _Size = 10_000, durability: _Durability = "normal", as_json: _Json = False) -> None:
     """Measure writes, reads, size and start-up on this machine, with made-up texts.
 
-    Example: tierkeep bench speed --n 10000
+    Example: tierkeep bench speed --n 10000 --durability full
     """
-    _run(as_json, lambda out: _module("speed").run(n))
+    if durability not in ("normal", "full"):
+        raise typer.BadParameter("normal or full", param_hint="--durability")
+    _run(as_json, lambda out: _module("speed").run(n, durability=durability))
 
 
 def kill(trials: _Trials = 20, seed: _Seed = 1, as_json: _Json = False) -> None:
