@@ -69,3 +69,9 @@ def test_the_reply_answers_when_the_best_match_is_a_question(ana: ScopedMemory) 
     ana.add("So you quit Farfetch?", speaker="Jon", at="2026-03-13", session="chat", origin=Origin.imported("chat.txt"))
     ana.add("Yes, two months ago.", speaker="Ana", at="2026-03-13", session="chat")
     assert ana.ask("When did I quit Farfetch?").short.startswith("around January 2026")
+
+
+def test_a_web_page_that_speaks_of_the_question_is_quoted_before_a_message_that_does_not(ana: ScopedMemory) -> None:
+    ana.add({"role": "tool", "name": "browser", "content": "The ferry costs 3 euros."}, at="2026-05-05", session="s")
+    ana.add("My bike is a Tribecca.", at="2026-05-05", session="s")
+    assert "3 euros" in ana.ask("What does the ferry cost?").text

@@ -74,7 +74,8 @@ def auto(parts: Parts) -> Preset:
 
 def memflow(parts: Parts) -> Preset:
     """Return MemFlow: intent router, three tiers, one retry on a heavier tier, at most four model calls (tiers spec, section 1)."""
-    ceilings = parts.settings.ceilings.model_copy(update={"attempts": 2, "calls": min(4, parts.settings.ceilings.calls)})
+    own = parts.settings.ceilings
+    ceilings = own.model_copy(update={"attempts": min(2, own.attempts), "calls": min(4, own.calls)})
     return Preset(name="memflow", write=_write(parts), read=_memflow_stages(parts, ceilings))
 
 

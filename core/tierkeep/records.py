@@ -529,6 +529,7 @@ class SkillCall(Frozen):
     Attributes:
         skill: classify, extract, consolidate, select, scan, answer or judge.
         answered_by: "model", "model, second try", or "fallback" when the deterministic rule answered instead.
+        tries: Replies that came, fitting or not.
         tokens_in: Tokens sent, over both tries.
         tokens_out: Tokens received, over both tries.
         ms: Wall-clock milliseconds.
@@ -537,6 +538,7 @@ class SkillCall(Frozen):
 
     skill: str
     answered_by: Literal["model", "model, second try", "fallback"] = "model"
+    tries: int = 1
     tokens_in: int = 0
     tokens_out: int = 0
     ms: float = 0.0
@@ -564,8 +566,8 @@ class Usage(Frozen):
         made = list(calls)
         counts: dict[str, int] = {}
         for call in made:
-            if call.tokens_in or call.answered_by != "fallback":
-                counts[call.skill] = counts.get(call.skill, 0) + (2 if call.answered_by == "model, second try" else 1)
+            if call.tries:
+                counts[call.skill] = counts.get(call.skill, 0) + call.tries
         return cls(
             calls=counts, tokens_in=sum(call.tokens_in for call in made), tokens_out=sum(call.tokens_out for call in made), ms=round(ms, 3)
         )

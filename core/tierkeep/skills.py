@@ -83,6 +83,9 @@ class Skills:
                 spent.append(answer)
                 parsed = reply.model_validate(answer.data if answer.data is not None else json.loads(answer.text))
             except (ModelReplyError, ValidationError, ValueError) as error:
+                if isinstance(error, ModelReplyError):
+                    # The reply came and was paid for; its own count is lost with it, so ours stands in.
+                    spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply)))
                 note = f"the reply does not fit: {_first_line(error)}"
                 continue
             except ModelError as error:
@@ -100,6 +103,7 @@ class Skills:
             {
                 "skill": skill,
                 "answered_by": by,
+                "tries": len(spent),
                 "tokens_in": sum(answer.tokens_in for answer in spent),
                 "tokens_out": sum(answer.tokens_out for answer in spent),
                 "ms": round((self._clock.monotonic() - began) * 1000, 3),

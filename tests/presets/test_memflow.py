@@ -172,3 +172,24 @@ def test_without_a_model_the_preset_works_on_rules(tmp_path: Path) -> None:
     assert "Lisbon" in answer.text and answer.usage.calls == {}
 
 
+
+
+def test_what_only_the_web_says_is_not_accepted_from_a_model_either(tmp_path: Path) -> None:
+    for memory, _ in opened(tmp_path, lambda request: {"label": "targeted"} if request.skill == "classify" else reply("3 euros", 0), []):
+        ana = memory.scope(user="ana")
+        ana.add({"role": "tool", "name": "browser", "content": "The ferry costs 3 euros."}, at="2026-05-05")
+        answer = ana.ask("What does the ferry cost?")
+        assert not answer.verdict.accept
+        assert "only an unverified source says so" in answer.verdict.reasons
+
+
+def test_replies_that_do_not_fit_are_paid_for_too(tmp_path: Path) -> None:
+    answer, chat = ask(tmp_path, lambda request: "no json", "Where do I live?")
+    assert sum(answer.usage.calls.values()) == len(chat.requests) > 0
+    assert answer.usage.tokens_in > 0
+
+
+def test_a_model_that_always_declines_leaves_an_honest_answer(tmp_path: Path) -> None:
+    script = lambda request: {"label": "targeted"} if request.skill == "classify" else reply("", needs_more=True)  # noqa: E731
+    answer, _ = ask(tmp_path, script, "Who fixed the boiler?")
+    assert (answer.text, answer.abstained) == ("Not in memory.", True)

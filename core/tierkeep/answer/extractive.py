@@ -186,9 +186,11 @@ def _from_sentences(query: Query, ranked: Sequence[EvidenceItem]) -> Draft:
     top = max(item.score for item in pool) or 1.0
     best, quote = pool[0], pool[0].text
     most = -math.inf
-    for item in pool:
-        worth, said = _window(item, wanted, rarity)
-        worth += item.score / top - (100.0 if item.origin in FROM_OUTSIDE else 0.0)
+    windows = [(item, *_window(item, wanted, rarity)) for item in pool]
+    # What was said inside comes first, when it speaks of the question at all.
+    inside = any(worth > 0 for item, worth, _ in windows if item.origin not in FROM_OUTSIDE)
+    for item, worth, said in windows:
+        worth += item.score / top - (100.0 if inside and item.origin in FROM_OUTSIDE else 0.0)
         if said and worth > most:
             most, best, quote = worth, item, said
     return Draft(text=_cite(best, quote), short=_residual(quote, wanted), used=(best.id,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tierkeep.allowance import Allowance
+from tierkeep.answer.extractive import NOT_IN_MEMORY
 from tierkeep.prompts import answering
 from tierkeep.protocols import Answerer
 from tierkeep.records import Draft, Evidence, Plan, Query
@@ -34,6 +35,6 @@ class ModelAnswerer:
             return self._fallback.answer(query, plan, evidence, allowance, carry)
         text = reply.answer.strip()
         if reply.needs_more or not text:
-            return Draft(text=text, abstained=True, source="model")
+            return Draft(text=text or NOT_IN_MEMORY, abstained=True, source="model")
         used = dict.fromkeys(evidence.items[n].id for n in reply.used if 0 <= n < len(evidence.items))
         return Draft(text=text, short=text, used=tuple(used) or tuple(item.id for item in evidence.items), source="model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated
@@ -163,14 +164,14 @@ def history(
 
 
 def _chat(model: str, base_url: str) -> ChatModel | None:
-    """Return the model that was asked for; its key comes from OPENAI_API_KEY, and a server of one's own needs none."""
+    """Return the model that was asked for. Its key comes from TIERKEEP_API_KEY, or, for OpenAI itself, from OPENAI_API_KEY."""
     if not model:
         if base_url:
             raise SettingsError("--base-url names a server, but --model does not say which of its models to use")
         return None
     from tierkeep.models.openai import OpenAIChat
 
-    return OpenAIChat(model, base_url=base_url or None)
+    return OpenAIChat(model, base_url=base_url or None, api_key=os.environ.get("TIERKEEP_API_KEY") or None)
 
 
 def _newest(events: Iterable[Event], limit: int) -> list[Event]:

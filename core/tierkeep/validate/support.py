@@ -43,16 +43,18 @@ class SupportValidator:
             return Verdict(accept=False, relevance="fail", reasons=(failure,))
         words = _WORD.findall(draft.text)
         ruled = self._rules.validate(query, plan, evidence, draft, allowance)
+        if ruled.relevance == "fail":
+            return ruled  # off the question, or only somebody unverified says so: no judge makes that good
         if len(words) <= _SHORT and _all_in(draft.text, evidence):
             return Verdict(accept=True, relevance="pass", faithfulness="pass", completeness="unknown", support=1.0)
         if plan.attempt >= self._judged_attempts:
-            return ruled.model_copy(update={"accept": ruled.relevance != "fail" and ruled.faithfulness != "fail"})
+            return ruled.model_copy(update={"accept": ruled.faithfulness != "fail"})
         reply = self._skills.use(
             "judge", answering.support(query.text, draft.text, evidence), answering.SupportReply, allowance, max_tokens=64
         )
         if reply is None:
             # A judge that talks nonsense must not send a good answer round again and again; what the rules say stands.
-            return ruled.model_copy(update={"accept": ruled.relevance != "fail" and ruled.faithfulness != "fail"})
+            return ruled.model_copy(update={"accept": ruled.faithfulness != "fail"})
         supported = reply.verdict == "supported"
         return Verdict(
             accept=supported,

@@ -20,7 +20,7 @@ from tierkeep.terms import analyze
 
 _BY = "SlotReconciler"
 #: Sources kept of a value that is said again and again; more of them prove nothing more, and each is in every later image of the journal.
-_SOURCES = 8
+_SOURCES = 16
 #: Marks a record that only remembers that a value ended: it holds nothing that was ever said to hold.
 MARKER = "marker"
 #: When the newest message that touched a closed record was said; a statement older than that comes late.
