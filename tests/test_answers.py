@@ -75,3 +75,45 @@ def test_a_web_page_that_speaks_of_the_question_is_quoted_before_a_message_that_
     ana.add({"role": "tool", "name": "browser", "content": "The ferry costs 3 euros."}, at="2026-05-05", session="s")
     ana.add("My bike is a Tribecca.", at="2026-05-05", session="s")
     assert "3 euros" in ana.ask("What does the ferry cost?").text
+
+
+@pytest.mark.parametrize(
+    ("told", "home"),
+    [
+        ("I don't live in Ghent any more, I live in Oslo now.", "Oslo"),
+        ("I no longer live in Ghent because I moved to Oslo.", "Oslo"),
+        ("We moved from Ghent to Oslo last week.", "Oslo"),
+        ("I moved out of Ghent.", None),
+        ("I'm not living in Ghent any longer.", None),
+    ],
+)
+def test_what_came_after_an_end_is_heard(ana: ScopedMemory, told: str, home: str | None) -> None:
+    ana.add("I live in Ghent.", at="2026-01-05")
+    ana.add(told, at="2026-02-05")
+    assert [r.attrs["value"] for r in ana.records(kind="profile") if r.attrs["slot"] == "home"] == ([home] if home else [])
+
+
+def test_each_allergy_of_a_list_can_be_taken_back_alone(ana: ScopedMemory) -> None:
+    ana.add("I'm allergic to walnuts, kiwi and wasps.", at="2026-01-05")
+    ana.add("I'm not allergic to walnuts.", at="2026-02-05")
+    assert [r.attrs["value"] for r in ana.records(kind="profile")] == ["kiwi", "wasps"]
+    assert "kiwi" in ana.ask("Any ideas for dinner?").text
+
+
+@pytest.mark.parametrize("told", ["I'm lactose intolerant.", "I have celiac disease.", "I eat halal.", "I'm deathly allergic to shrimp."])
+def test_conditions_bind_advice(ana: ScopedMemory, told: str) -> None:
+    ana.add(told, at="2026-01-05")
+    assert any(item.flag for item in ana.recall("What's a good place for brunch? Find me a restaurant").items)
+
+
+def test_a_question_about_somebody_who_never_came_up_is_not_answered_with_somebody_else(ana: ScopedMemory) -> None:
+    ana.add("I live in Ghent.", speaker="Ana", at="2026-01-05")
+    assert not ana.ask("Where does Bo live?").verdict.accept
+
+
+def test_an_untrusted_file_does_not_take_over_the_users_own_slots(memory: Memory, ana: ScopedMemory) -> None:
+    other = memory.scope(user="x")
+    other.add("I'm allergic to peanuts.", speaker="X", at="2020-01-01")
+    ana.restore(list(other.export()), trusted=False)
+    ana.add("I'm allergic to peanuts.", speaker="Ana", at="2026-01-01")
+    assert "Ana is allergic to peanuts" in ana.recall("Recommend a restaurant.").text

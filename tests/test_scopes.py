@@ -132,3 +132,11 @@ def test_every_verb_that_reads_or_writes_the_store_has_its_twin() -> None:
         same, twin = getattr(ScopedMemory, verb), getattr(ScopedMemory, f"a{verb}")
         assert inspect.iscoroutinefunction(twin) and twin.__name__ == f"a{verb}"
         assert inspect.signature(twin) == inspect.signature(same)
+
+
+def test_a_session_that_only_ended_a_value_does_not_see_it(memory: Memory) -> None:
+    memory.scope(user="ana").add("I live in Secretville.", session="a", at="2026-01-01")
+    memory.scope(user="ana").add("I live in Oslo.", session="b", at="2026-02-01")
+    bound = memory.scope(user="ana", session="b")
+    assert "Secretville" not in bound.ask("Have I moved?").text
+    assert [record.attrs["value"] for record in bound.records(status=None)] == ["Oslo"]

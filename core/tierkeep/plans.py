@@ -14,15 +14,23 @@ _ABOUT_ANOTHER = re.compile(r"\b(?:does|did|has|have|had|will|would|do) (?:my|ou
 
 
 _ADVICE = re.compile(
-    r"\b(?:recommend|suggest)|\b(?:what|which|where)\b.{0,40}\bshould (?:i|we) (?:cook|eat|order|make|bake|drink|have|book|go for)\b"
-    r"|\bwhat (?:can|could) (?:i|we) (?:cook|eat|bake|drink|order)\b|\bwhat to (?:cook|eat|order|drink|bake)\b",
+    r"\b(?:recommend|suggest|propose|advise)"
+    r"|\b(?:what|which|where)\b.{0,40}\b(?:should|shall) (?:i|we) (?:cook|eat|order|make|bake|drink|have|book|take|get|try|go for)\b"
+    r"|\bwhat (?:can|could) (?:i|we) (?:cook|eat|bake|drink|order)\b|\bwhat to (?:cook|eat|order|drink|bake)\b|\bshould i take\b",
     re.IGNORECASE,
 )
+#: What allergies and diets bear on, however the question is put.
+_TABLE = re.compile(
+    r"\b(?:breakfast|brunch|lunch|dinner|supper|desserts?|snacks?|menu|recipes?|meals?|dish(?:es)?|restaurants?|baker(?:y|ies)"
+    r"|street food|food|cook|bake|eat|okay for me|safe for me|medicines?|medication|painkillers?|antibiotics?|penicillin)\b",
+    re.IGNORECASE,
+)
+_PAST_OR_ANOTHER = re.compile(r"\b(?:did|was|were|had|when|who|does|has)\b", re.IGNORECASE)
 
 
 def asks_for_advice(question: str) -> bool:
     """Return whether the question asks for a recommendation. Such an answer must respect allergies and diets, named or not."""
-    return _ADVICE.search(question) is not None
+    return _ADVICE.search(question) is not None or (_TABLE.search(question) is not None and not _PAST_OR_ANOTHER.search(question))
 
 
 def about_another(question: str) -> bool:

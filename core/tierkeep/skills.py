@@ -19,6 +19,8 @@ from tierkeep.records import SkillCall
 
 #: Tokens a server adds around two messages, roughly; only for deciding whether a call still fits into the allowance.
 _FRAME = 16
+#: Share of the time that is left which one call may take: a model that hangs must leave the rules time to answer.
+_SHARE = 0.8
 
 
 class Reply(BaseModel):
@@ -75,9 +77,9 @@ class Skills:
                 note = note or "the question's allowance is used up"
                 break
             admitted += price
-            request = ChatRequest(
-                skill, prompt.system, prompt.user, reply.model_json_schema(), max_tokens, temperature, allowance.seconds_left()
-            )
+            left = allowance.seconds_left()
+            timeout = None if left is None else left * _SHARE
+            request = ChatRequest(skill, prompt.system, prompt.user, reply.model_json_schema(), max_tokens, temperature, timeout)
             try:
                 answer = self._chat.complete(request)
                 spent.append(answer)

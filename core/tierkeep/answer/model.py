@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tierkeep import rendering
 from tierkeep.allowance import Allowance
 from tierkeep.answer.extractive import NOT_IN_MEMORY
 from tierkeep.prompts import answering
@@ -33,7 +34,7 @@ class ModelAnswerer:
         reply = self._skills.use("answer", prompt, answering.AnswerReply, allowance, max_tokens=_MAX_TOKENS)
         if reply is None:
             return self._fallback.answer(query, plan, evidence, allowance, carry)
-        text = reply.answer.strip()
+        text = "\n".join(rendering.plain(line) for line in reply.answer.strip().splitlines())
         if reply.needs_more or not text:
             return Draft(text=text or NOT_IN_MEMORY, abstained=True, source="model")
         used = dict.fromkeys(evidence.items[n].id for n in reply.used if 0 <= n < len(evidence.items))

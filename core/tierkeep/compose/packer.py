@@ -52,8 +52,10 @@ def pack(
     if order and not any(item is items[order[0]] for item in chosen):
         # The best one did not fit whole: its beginning is worth more than any number of lesser ones, and those that are much worse
         # than it are there only because they are short.
-        least = _WORTH_KEEPING * items[order[0]].score
-        chosen = _excerpt(items[order[0]], budget, counter) or [item for item in chosen if item.flag or item.score >= least]
+        best = items[order[0]]
+        least = _WORTH_KEEPING * best.score
+        alone = [best] if counter.count(rendering.block((best,), computed)) <= budget else _excerpt(best, budget, counter)
+        chosen = alone or [item for item in chosen if item.flag or item.score >= least]
     text = rendering.block(_reading_order(chosen), computed)
     tokens = counter.count(text)
     while chosen and tokens > budget:

@@ -74,12 +74,24 @@ _HINTS = {
     "from_now_on": re.compile(r"\bfrom now on\b", re.I),
 }
 
+#: Characters that show as nothing or as a gap: between letters they hide a word, between words they stand for the space.
+_FILLERS = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\u2800\u3164\ufeff\uffa0]+"
+)
+
 
 def signals(text: str) -> tuple[str, ...]:
     """Return the names of the signals that the text gives, in a fixed order. Linear in the text.
 
     One telling signal is enough; hints count only together.
     """
+    found = _signals(text)
+    gapped = _FILLERS.sub(" ", text)
+    return found or (_signals(gapped) if gapped != text else ())
+
+
+def _signals(text: str) -> tuple[str, ...]:
     lines = rendering.reads_as(rendering.lines_of(text)[:_SCAN])
     flat = lines.replace("\n", " ")
     found = tuple(name for name, pattern in _SIGNALS.items() if pattern.search(lines if name in _BY_LINE else flat))

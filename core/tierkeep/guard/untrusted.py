@@ -104,7 +104,9 @@ class UntrustedExport:
             origin = outside
         admitted = self._guard.admit(_as_draft(inner, origin, min([authority, *(found.authority for found in known)])))
         bound = _Bound(admitted.authority, origin)
-        return {**inner, "origin": origin.model_dump(mode="json"), "authority": int(bound.authority)}, bound
+        # The key says whose slot it is: nobody else's file may write in the user's own.
+        key = f"restored/{inner['key']}" if str(inner.get("key", "")).startswith("own|") else inner.get("key", "")
+        return {**inner, "key": key, "origin": origin.model_dump(mode="json"), "authority": int(bound.authority)}, bound
 
     def _broken(self, what: str) -> NoReturn:
         raise ImportFormatError(f"Row {self._line} of the export cannot be read: {what}", line=self._line) from None

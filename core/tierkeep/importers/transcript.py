@@ -147,8 +147,21 @@ def _found(turn: _Turn, kind: Kind, day_first: bool | None, tally: Tally) -> Fou
         person=role is None,
         at=at or None,
         day_first=day_first if numeric_day(at) else None,
-        doubtful=turn.stray or bool(turn.doubts),
+        doubtful=turn.stray or bool(turn.doubts) or (role is None and _quotes_speakers(text)),
     )
+
+
+#: A later line of a message that brings somebody's words: "Carl: …", "[10:34] Carl: …", "> Carl: …", "Carl wrote:", "Forwarded from Carl".
+_SPEAKS = re.compile(
+    "^[\\s>*_\\[\\](\u201c'\"-]{0,8}(?:\\d[\\d:./, \\]-]{2,24})?[^:\uff1a\n]{1,48}[:\uff1a](?!//)"
+    "|^[^\\W\\d_][^:\n]{1,40} [\u2013\u2014-] |\\b(?:wrote|says|said)\\s*$|^\\W*forwarded\\b",
+    re.IGNORECASE,
+)
+
+
+def _quotes_speakers(text: str) -> bool:
+    """Return whether a later line of a message may be another person's: then the message is not the user's own word."""
+    return any(_SPEAKS.search(line) for line in text.split("\n")[1:])
 
 
 def _written(text: str, turn: _Turn, kind: Kind, tally: Tally) -> str | None:

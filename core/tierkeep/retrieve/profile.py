@@ -32,7 +32,8 @@ def matching(question: str, records: Iterable[Record]) -> list[Hit]:
         if record.attrs.get("marker"):
             continue  # it only remembers that something ended
         worth = _worth(asked, first_person, record)
-        if advice and record.attrs.get("profile_kind") == "constraint" and record.origin.source in FROM_USER:
+        binds = record.attrs.get("profile_kind") == "constraint" or record.attrs.get("slot") == "avoids"
+        if advice and binds and record.origin.source in FROM_USER:
             worth += _BINDS  # nobody says "mind my allergy" with every question
         if worth > 0:
             hits.append((-worth, order, record))

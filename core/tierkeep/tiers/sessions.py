@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from tierkeep.protocols import View
 from tierkeep.records import Record
 
 
 def in_session(records: Sequence[Record], session: str | None, view: View) -> list[Record]:
-    """Return the records that rest on something said in the session, in the same order; all of them for None.
+    """Return the records whose value was said in the session, in the same order; all of them for None.
 
-    A record's status and its end may still come from another session: what was said later elsewhere ended it there.
+    The last source of a record that is over is the message that ended it, which says nothing of its value. Status and end may come
+    from another session: what was said later elsewhere ended it there.
     """
     if session is None or not records:
         return list(records)
-    roots = dict.fromkeys(root for record in records for root in record.roots or record.sources)
-    said = {event.id for event in view.events(list(roots)) if event.session == session}
-    return [record for record in records if said.intersection(record.roots or record.sources)]
+    saying = {record.id: _saying(record) for record in records}
+    said = {event.id for event in view.events(list(dict.fromkeys(chain.from_iterable(saying.values())))) if event.session == session}
+    return [record for record in records if said.intersection(saying[record.id])]
+
+
+def _saying(record: Record) -> tuple[str, ...]:
+    sources = record.roots or record.sources
+    return sources if record.status == "active" or len(sources) == 1 else sources[:-1]

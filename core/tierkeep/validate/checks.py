@@ -12,7 +12,11 @@ from tierkeep.terms import analyze
 
 _NUMBER = re.compile(r"\d+")
 #: "Where do I live?", "What is my number?": what another person says of themselves is no answer.
-_OWN_AFFAIR = re.compile(r"\b(?:do|did|am|was|have|had|can|should) i\b|\bmy\b|\bwho am i\b", re.IGNORECASE)
+_OWN_AFFAIR = re.compile(
+    r"\b(?:do|did|am|was|have|had|can|should) (?:i|we)\b|\b(?:my|mine|our|ours|me|us|the user)\b|\bwho am i\b", re.IGNORECASE
+)
+#: A name inside a question: capitalised, and not its first word.
+_NAMED = re.compile(r"(?<=[\w,] )[A-Z\u00c0-\u00de][\w'\u2019-]+")
 
 
 class LexicalValidator:
@@ -55,6 +59,11 @@ class LexicalValidator:
             return "fail"
         if _OWN_AFFAIR.search(query.text) and used and all(item.origin == Source.IMPORTED for item in used):
             reasons.append("somebody else said it, of themselves or of others")
+            return "fail"
+        spoken_of = " ".join(f"{item.speaker} {item.text}" for item in used).casefold()
+        names = [name.casefold().removesuffix("'s").removesuffix("\u2019s") for name in _NAMED.findall(query.text)]
+        if used and names and not any(name in spoken_of for name in names) and draft.source == "extractive":
+            reasons.append(f"nothing cited speaks of {names[0].title()}")
             return "fail"
         if asks_for_time(query.text) == "when" and not _NUMBER.search(draft.text):
             reasons.append("a time was asked for and none is given")

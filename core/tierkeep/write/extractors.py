@@ -30,7 +30,7 @@ _SENTENCE = re.compile(
 # Both look-behinds keep a pattern linear: a long run of blanks is tried once, from its beginning.
 _CLAUSE_END = re.compile(
     r"(?<!\s)\s*(?:[,:()\"]|\s[-\u2013\u2014]\s|\u2014|\b(?:because|but|since|so|when|while|if|which|who|though|although|unless|until|after|before|"
-    r"anymore|any more|these days|right now|at the moment|for now|and (?:i|we|he|she|they|it|my|then|now)|as well|too|again)\b)",
+    r"anymore|any more|any longer|these days|right now|at the moment|for now|and (?:i|we|he|she|they|it|my|then|now)|as well|too|again)\b)",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(r"\b(?:if|would|wouldn't|might|maybe|perhaps|could|wish|imagine|thinking (?:of|about)|used to)\b", re.IGNORECASE)
@@ -54,12 +54,17 @@ _POINTS_ELSEWHERE = re.compile(
 )
 #: What is left before a time: "Lisbon in" of "Lisbon in May". Possessive, to stay linear in blanks.
 _PREPOSITION = re.compile(r"(?<!\s)\s++(?:in|on|at|since|from|last|this|next)?+\s*+$")
+#: What may follow the end of a value in the same sentence, and a verb there that still has its subject to the left.
+_AFTER = re.compile(r",\s*(?:and |but )?|;\s*|\s+(?:because|since|and|but|when|as)\s+", re.IGNORECASE)
+_SUBJECT = re.compile(r"^((?:now |then )?(?:work|live|moved|started|joined|began|got|took)\b)", re.IGNORECASE)
 #: Where a further statement of the same sentence begins.
 _CLAUSES = re.compile(r";|,? (?:and|but|so|then) (?=(?:i|we|my|in|on|last|next|this)\b)", re.IGNORECASE)
 #: Somebody else's words, told by the speaker; and mark-up, which is a document's and not a person's.
 _REPORTED = re.compile(
     r"\b(?:said|says|told|asks?|asked|wrote|claims?|claimed|shouted|yelled|quoted?)\b[^.]{0,40}[:\"\u201c\u2018]|</?\w", re.IGNORECASE
 )
+_LIST = re.compile(r",? (?:and|or|nor) (?!(?:i|we|it|my|he|she|they)\b)|, (?!(?:so|but|which|because|and (?:i|we|it|my))\b)", re.IGNORECASE)
+_MOST_VALUES = 12
 _EDGE = " \t'\u2019\"*_."
 
 
@@ -89,10 +94,16 @@ class ProfileRules:
             if sentence.endswith("?") or not _FIRST_PERSON.search(sentence) or _HEDGED.search(sentence) or _REPORTED.search(sentence):
                 continue
             for slot, raw, ends in _statements(sentence.rstrip(".!; ")):
-                value = self._value(slot, raw, event.day)
-                if value:
+                for value in self._values(slot, raw, event.day):
                     yield _draft(event, _Statement(slot, value, ends, _clause(sentence, raw)), ordinal)
                     ordinal += 1
+
+    def _values(self, slot: Slot, raw: str, day: date) -> list[str]:
+        """Return the values of a statement: allergies come in lists, and each can be taken back alone."""
+        parts = _LIST.split(raw) if slot.name == "allergy" else [raw]
+        values = [self._value(slot, part, day) for part in parts[:_MOST_VALUES]]
+        # A list ends where something that is no value begins: "nuts and kiwi, so no cake".
+        return values[: values.index("")] if "" in values else values
 
     def _value(self, slot: Slot, raw: str, day: date) -> str:
         if slot.kind == "instruction":
@@ -148,6 +159,11 @@ def _statements(sentence: str) -> Iterator[tuple[Slot, str, bool]]:
         ended = _first(slot.ends, sentence)
         if ended:
             yield slot, ended, True
+            # "I no longer live in Ghent, I moved to Oslo": what came after it stands in a later clause.
+            after = _AFTER.split(ended, maxsplit=1)
+            said = _first(slot.says, _SUBJECT.sub(r"I \1", after[1])) if len(after) == 2 else ""
+            if said:
+                yield slot, said, False
             continue
         said = _first(slot.says, sentence)
         if said:

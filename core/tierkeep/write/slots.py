@@ -79,10 +79,14 @@ SLOTS: tuple[Slot, ...] = (
         _patterns(
             r"{I}(?:'m| am|'ve| are|'re)?{adv} (?:live|living) in{place}",
             r"{I}(?:'ve|'m| am|'re| are)?{adv} (?:moved|relocated)(?: \w+)? to{place}",
+            r"{I}(?:'ve|'m| am|'re| are)?{adv} (?:moved|relocated) from [^,;]{1,60}? to{place}",
             r"{I}(?:'m| am){adv} based in{place}",
             r"\bmy (?:new )?(?:home|address) is(?: now)?(?: in| at)?{place}",
         ),
-        _patterns(r"{I} (?:don't|do not|no longer) live in{v}"),
+        _patterns(
+            r"{I} (?:don't|do not|no longer) live in{v}", r"{I}(?:'m| am|'re| are) (?:not|no longer) living in{v}",
+            r"{I}{adv} (?:stopped living in|moved (?:out of|away from)){v}",
+        ),
     ),
     Slot(
         "birthplace", "identity", True, "{who} comes from {value}", "from born grew birthplace origin hometown",
@@ -106,6 +110,8 @@ SLOTS: tuple[Slot, ...] = (
         _patterns(
             r"{I}(?:'ve)?{adv} (?:left|quit) (?:my (?:job|position|role) )?at{N}", r"\bmy last day at{N}",
             r"{I}(?:'ve)?{adv} (?:finished|resigned|retired|quit) (?:at|from){N}", r"{I} no longer work (?:at|for){N}",
+            r"{I}(?:'ve)?{adv} (?:left|stopped working (?:at|for)){N}", r"{I} (?:haven't|have not) worked (?:at|for){N}",
+            r"{I}(?: was| were| got| have been|'ve been)(?: just)? (?:fired|laid off|let go) (?:from|by){N}",
         ),
     ),
     Slot(
@@ -115,17 +121,28 @@ SLOTS: tuple[Slot, ...] = (
     Slot(
         "allergy", "constraint", False, "{who} is allergic to {value}", "allergic allergy allergies intolerant avoid eat",
         _patterns(
-            r"{I}(?:'m| am){adv} allergic to{v}", r"{I}(?:'m| am){adv} intolerant to{v}",
+            r"{I}(?:'m| am){adv}(?: \w+ly)? allergic to{v}", r"{I}(?:'m| am){adv} intolerant to{v}",
+            r"{I}(?:'ve)?{adv} developed an? (?:\w+ )?allergy to{v}",
             r"\bmy (?:new )?allerg(?:y|ies) (?:is|are|to){v}",
             r"{I}(?:'ve| have)(?: got)? an? (?:\w+ )?allergy to{v}", r"{I}(?:'ve| have)(?: got)? an? (?P<v>[\w-]+(?: [\w-]+)?) allergy\b",
             # "Test result: allergic to nuts": the speaker reports on themselves without a subject.
             r"^(?:(?:the |my )?(?:test )?results?[^:]{0,40}: ?)?allergic to{v}",
         ),
-        _patterns(r"{I}(?:'m| am) (?:not|no longer) allergic to{v}"),
+        _patterns(r"{I}(?:'m| am| was| were) (?:not|no longer|never) allergic to{v}"),
+    ),
+    Slot(
+        "condition", "constraint", False, "{who} is {value}", "condition eat food diet medicine avoid intolerant",
+        _patterns(
+            r"{I}(?:'m| am){adv}(?: an?)? (?P<v>(?:lactose|gluten|fructose|histamine)[ -]intolerant|c(?:o)?eliac|diabetic|pregnant)\b",
+            r"{I}(?:'ve| have)(?: got)? (?P<v>c(?:o)?eliac disease|diabetes|lactose intolerance)\b",
+            r"{I}{adv} (?:eat|keep|only eat) (?P<v>kosher|halal|gluten[- ]free)\b",
+        ),
+        _patterns(r"{I}(?:'m| am) (?:not|no longer)(?: an?)? (?P<v>[\w-]+[ -]intolerant|c(?:o)?eliac|diabetic|pregnant)\b"),
     ),
     Slot(
         "diet", "constraint", True, "{who} is {value}", "diet vegetarian vegan eat food",
         _patterns(r"{I}(?:'m| am|'ve gone| went| became){adv}(?: a)? (?P<v>vegetarian|vegan|pescatarian|teetotal)\b"),
+        _patterns(r"{I}(?:'m| am) (?:not|no longer)(?: an?)? (?P<v>vegetarian|vegan|pescatarian|teetotal)\b"),
     ),
     Slot(
         "instruction", "instruction", False, "{who} asks: {value}", "always never please instruction rule prefer how",
