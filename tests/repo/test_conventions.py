@@ -42,7 +42,7 @@ _UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "yaml.lo
 _BENCHMARKS = re.compile(r"locomo|realtalk|lifebench|realmem|longmemeval|memdaily|personamem|(?-i:\bBEAM\b)", re.IGNORECASE)
 _LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 #: An absolute path into one machine: somebody's home, or where some runner keeps its checkouts.
-_MACHINE = re.compile(r"(?<![\w.:/-])/(?:root|work|farm|home/\w+|Users/\w+|mnt/\w+|tmp/(?:research|tk)\b)(?:/|\b)")
+_MACHINE = re.compile(r"(?<![\w.:/-])/(?:root|work|workspace|builds|srv/\w+|home/\w+|Users/\w+|mnt/\w+|tmp/\w+)(?:/|\b)")
 _NOT_OURS = {".git", ".venv", ".hypothesis", "node_modules", "dist", "build", "__pycache__", "shared"}
 
 
@@ -260,7 +260,7 @@ def test_check_lets_pass(module: Any, check: Callable[[Any], Iterator[str]], sou
     assert list(check(module("sample", source))) == []
 
 
-@pytest.mark.parametrize("text", ["/home/ana/x", "see /work/main/x", '"/root/.cache"', "/tmp/research/9"])
+@pytest.mark.parametrize("text", ["/home/ana/x", "see /srv/build/x", '"/root/.cache"', "/tmp/scratch/9"])
 def test_machine_paths_are_found(text: str) -> None:
     assert list(_matches(_MACHINE, text))
 
