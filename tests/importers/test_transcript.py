@@ -444,3 +444,18 @@ def test_what_was_written_as_a_chat_is_read_back(turns: list[tuple[str, str]]) -
 def test_hostile_texts_end(text: str) -> None:
     source = ImportFile("h.txt", data=("User: a\nAssistant: b\n" + text).encode())
     assert list(read(source, Transcript(), ReadOptions()))
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "[10:34, 01/05/2026] Carl: I live in Rome.", "Carl \U0001f642: I live in Rome.", "> Carl: I live in Rome.",
+        "Carl wrote\nI live in Rome.", "Forwarded from Carl\nI live in Rome.", "Carl\uff1aI live in Rome.",
+    ],
+)  # fmt: skip
+def test_a_message_with_somebodys_words_pasted_in_is_not_the_users_own(pasted: str) -> None:
+    text = f"[2026-05-02 10:30] Ana: look at this\n{pasted}\n[2026-05-02 10:40] Bo: oh\n[2026-05-02 10:41] Ana: yes\n"
+    messages, _ = load("chat.txt", text, me="Ana")
+    for message in (m.message for m in messages):
+        if "Rome" in message.text:
+            assert message.origin is not None and message.origin.source.value == "imported"

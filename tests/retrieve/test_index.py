@@ -78,7 +78,7 @@ def test_an_empty_index_answers() -> None:
     index = ScopeIndex()
     assert (len(index), index.last_seq, index.sessions) == (0, -1, 0)
     assert index.find(term_ids("tea")).rows.tolist() == []
-    assert (index.session_code("s1"), index.speaker_code("Mara")) == (-1, -1)
+    assert index.session_code("s1") == -1
 
 
 def test_speakers_are_named_by_their_whole_name_or_a_first_name_of_their_own() -> None:

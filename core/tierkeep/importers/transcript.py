@@ -137,6 +137,9 @@ def _found(turn: _Turn, kind: Kind, day_first: bool | None, tally: Tally) -> Fou
     if not has_day(at):
         at = f"{turn.day} {at}".strip() if turn.day else ""
     role = ROLES.get(name.casefold())
+    quotes = role is None and _quotes_speakers(text)
+    if quotes:
+        tally.note("messages whose later lines look like somebody speaking count as imported text, whoever sent them")
     return Found(
         session="",
         by_day=True,
@@ -147,7 +150,7 @@ def _found(turn: _Turn, kind: Kind, day_first: bool | None, tally: Tally) -> Fou
         person=role is None,
         at=at or None,
         day_first=day_first if numeric_day(at) else None,
-        doubtful=turn.stray or bool(turn.doubts) or (role is None and _quotes_speakers(text)),
+        doubtful=turn.stray or bool(turn.doubts) or quotes,
     )
 
 

@@ -161,7 +161,7 @@ class ScopeIndex:
 
     @property
     def speaker(self) -> NDArray[np.int32]:
-        """Speaker codes, shape (N,); `speaker_code` gives the code of a name."""
+        """Speaker codes, shape (N,), in the order in which they first spoke."""
         return self._speaker.values
 
     @property
@@ -202,10 +202,6 @@ class ScopeIndex:
     def session_code(self, session: str) -> int:
         """The code of a session name, -1 when the scope has none of it."""
         return self._session_codes.get(session, -1)
-
-    def speaker_code(self, speaker: str) -> int:
-        """The code of a speaker's name, -1 when nobody of it has spoken."""
-        return self._speaker_codes.get(speaker, -1)
 
     def speakers(self) -> dict[str, int]:
         """Speaker names and their codes, in the order they first spoke."""

@@ -54,8 +54,9 @@ _POINTS_ELSEWHERE = re.compile(
 )
 #: What is left before a time: "Lisbon in" of "Lisbon in May". Possessive, to stay linear in blanks.
 _PREPOSITION = re.compile(r"(?<!\s)\s++(?:in|on|at|since|from|last|this|next)?+\s*+$")
-#: What may follow the end of a value in the same sentence, and a verb there that still has its subject to the left.
-_AFTER = re.compile(r",\s*(?:and |but )?|;\s*|\s+(?:because|since|and|but|when|as)\s+", re.IGNORECASE)
+#: What may follow the end of a value in the same sentence, and a verb there that still has its subject to the left. The look-behind
+#: keeps a long run of blanks linear.
+_AFTER = re.compile(r",\s*(?:and |but )?|;\s*|(?<!\s)\s+(?:because|since|and|but|when|as)\s+", re.IGNORECASE)
 _SUBJECT = re.compile(r"^((?:now |then )?(?:work|live|moved|started|joined|began|got|took)\b)", re.IGNORECASE)
 #: Where a further statement of the same sentence begins.
 _CLAUSES = re.compile(r";|,? (?:and|but|so|then) (?=(?:i|we|my|in|on|last|next|this)\b)", re.IGNORECASE)
@@ -63,7 +64,9 @@ _CLAUSES = re.compile(r";|,? (?:and|but|so|then) (?=(?:i|we|my|in|on|last|next|t
 _REPORTED = re.compile(
     r"\b(?:said|says|told|asks?|asked|wrote|claims?|claimed|shouted|yelled|quoted?)\b[^.]{0,40}[:\"\u201c\u2018]|</?\w", re.IGNORECASE
 )
+#: Between the items of a list; a pronoun after it begins another statement.
 _LIST = re.compile(r",? (?:and|or|nor) (?!(?:i|we|it|my|he|she|they)\b)|, (?!(?:so|but|which|because|and (?:i|we|it|my))\b)", re.IGNORECASE)
+#: Items of a list that are read: longer ones are somebody's catalogue.
 _MOST_VALUES = 12
 _EDGE = " \t'\u2019\"*_."
 

@@ -131,7 +131,7 @@ SLOTS: tuple[Slot, ...] = (
         _patterns(r"{I}(?:'m| am| was| were) (?:not|no longer|never) allergic to{v}"),
     ),
     Slot(
-        "condition", "constraint", False, "{who} is {value}", "condition eat food diet medicine avoid intolerant",
+        "condition", "constraint", False, "{who} has to mind: {value}", "condition eat food diet medicine avoid intolerant",
         _patterns(
             r"{I}(?:'m| am){adv}(?: an?)? (?P<v>(?:lactose|gluten|fructose|histamine)[ -]intolerant|c(?:o)?eliac|diabetic|pregnant)\b",
             r"{I}(?:'ve| have)(?: got)? (?P<v>c(?:o)?eliac disease|diabetes|lactose intolerance)\b",
