@@ -12,6 +12,7 @@ from tierkeep.errors import InputError, ScopeError, SettingsError
 from tierkeep.protocols import ChatModel, Clock, Guard, Ledger, TokenCounter
 from tierkeep.records import (
     Scope,
+    Spent,
     VerifyReport,
 )
 from tierkeep.scoped import ScopedMemory, twin
@@ -20,6 +21,7 @@ from tierkeep.tokens import best_counter
 
 # The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
 if TYPE_CHECKING:
+    from tierkeep.deriving import Derive
     from tierkeep.presets import Builder
 
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
@@ -53,8 +55,11 @@ class Memory:
         counter: TokenCounter,
         guard: Guard | None,
         chat: ChatModel | None,
+        derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
+        from tierkeep.accounts import Accounts
+        from tierkeep.deriving import Deriving
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
         from tierkeep.intake import Reader
@@ -68,6 +73,9 @@ class Memory:
         self._skills = None if chat is None else Skills(chat, counter, clock)
         self._preset = build(preset, Parts(settings, counter, DefaultGuard() if guard is None else guard, self._skills))
         self._reader = Reader(settings, clock, origin_of)
+        self._accounts = Accounts()
+        when: Derive = derive or ("with_write" if chat is None else "background")
+        self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
 
     @classmethod
     def open(
@@ -81,6 +89,7 @@ class Memory:
         clock: Clock | None = None,
         counter: TokenCounter | None = None,
         guard: Guard | None = None,
+        derive: Derive | None = None,
     ) -> Memory:
         """Open a memory, and create it when there is none.
 
@@ -93,6 +102,8 @@ class Memory:
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
+            derive: When presets with records of their own (hymem, dmem) derive them: "with_write", on a thread in the "background", or
+                only "on_request" with `maintain`. In the background with a chat model, with the write without one.
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -100,6 +111,8 @@ class Memory:
         """
         if durability not in ("normal", "full"):
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
+        if derive not in (None, "with_write", "background", "on_request"):
+            raise SettingsError(f"derive must be 'with_write', 'background' or 'on_request', not {derive!r}")
         _check_parts(preset, settings, {"clock": clock, "counter": counter, "guard": guard, "chat": chat})
         clock = SystemClock() if clock is None else clock
         ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
@@ -113,6 +126,7 @@ class Memory:
             counter=best_counter() if counter is None else counter,
             guard=guard,
             chat=chat,
+            derive=derive,
         )
 
     def scope(self, *, tenant: str = "", user: str = "", agent: str = "", session: str | None = None) -> ScopedMemory:
@@ -139,6 +153,14 @@ class Memory:
         """Check the ledger's hash chain, every digest, every provenance link and the file itself."""
         return self._ledger.verify()
 
+    def spent(self) -> Spent:
+        """Return what this memory has cost in model calls since it was opened, split by reading and writing and by skill."""
+        return self._accounts.spent()
+
+    def settle(self, timeout_s: float | None = None) -> bool:
+        """Wait until deriving in the background has caught up; return whether it did in time."""
+        return self._deriving.wait(timeout_s)
+
     def stats(self) -> Mapping[str, Any]:
         """Return counts and sizes of the store; no content."""
         return self._ledger.stats()
@@ -151,9 +173,11 @@ class Memory:
         }
 
     def close(self) -> None:
-        """Release the files. A second call does nothing."""
+        """Release the files. A second call does nothing. What the background has not derived yet is derived after the next opening."""
+        self._deriving.close()
         self._ledger.close()
 
+    asettle = twin(settle)
     averify = twin(verify)
     aclose = twin(close)
 

@@ -2,10 +2,14 @@
 
 ```
 observe   Event ─▶ guard.admit ─▶ ledger.append ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply      one transaction
+derive    backlog ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply                                     one transaction a span
 recall    Query ─▶ route ─▶ tier.gather ─▶ guard.release ─▶ compose ─▶ Evidence                         empty: next plan
 ask       … recall … ─▶ answer ─▶ validate ─▶ Answer                                                     not supported: next plan
 forget    ledger.forget (closure, sweep) ─▶ extract ─▶ reconcile ─▶ ledger.apply                          what lost a source
 ```
+
+Two kinds of derivers: an immediate one (rules) works inside the transaction that stores the events; a deferred one may ask a model, so it
+works afterwards, outside of any transaction, and a cursor remembers how far it came.
 
 The stages are handed in; this module imports none of them. The only loop is the escalation in `ask` and `recall`. It is bounded
 twice: by `Ceilings.attempts`, and because a (tier, search text) pair is never tried again.
@@ -16,20 +20,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance
+from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
+from tierkeep.backlog import Backlog
+from tierkeep.errors import OpRefused
 from tierkeep.protocols import (
     Answerer,
     Composer,
     Extractor,
-    Gathered,
     Guard,
     Ledger,
     Policy,
     Reconciler,
     Router,
     Segmenter,
+    Span,
     Tier,
-    Transaction,
     Validator,
     View,
 )
@@ -40,6 +45,8 @@ from tierkeep.records import (
     EventDraft,
     Evidence,
     ForgetReport,
+    MaintainReport,
+    Op,
     Plan,
     Query,
     Scope,
@@ -47,20 +54,66 @@ from tierkeep.records import (
     Usage,
     Verdict,
 )
-from tierkeep.settings import Ceilings
+from tierkeep.settings import Ceilings, Deriving
 
-#: Name under which the ledger remembers how far the write side has read a scope's events.
-_DERIVED = "derived"
+#: How often a rebuild is tried when somebody changes what it rests on.
+_REBUILDS = 3
+#: Gives an allowance for one unit of work.
+Grant = Callable[[], Allowance]
+
+@dataclass(frozen=True, slots=True)
+class Deriver:
+    """One way to derive records from events.
+
+    Attributes:
+        name: Under which the ledger remembers how far it has read.
+        kinds: Kinds of the records it makes.
+        segmenter: Cuts events into spans.
+        extractors: Each makes drafts of every span.
+        reconciler: Turns drafts into ops.
+        deferred: True when it may ask a model, and so works after the events are stored.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    segmenter: Segmenter
+    extractors: tuple[Extractor, ...]
+    reconciler: Reconciler
+    deferred: bool = False
+
+    def ops(self, spans: Sequence[Span], view: View, allowance: Allowance) -> list[Op]:
+        """Return the ops that these spans come to."""
+        drafts = [draft for span in spans for extractor in self.extractors for draft in extractor.extract(span, view, allowance)]
+        return self.reconciler.reconcile(drafts, view, allowance) if drafts else []
+
+    def blanked(self, view: View) -> bool:
+        """Return whether a forget has left records of its kinds without their text."""
+        return any(not record.text and record.kind in self.kinds for record in view.records(status="quarantined"))
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStages:
-    """What an observed event passes through."""
+    """What an observed event passes through.
+
+    Attributes:
+        guard: Decides what may be stored.
+        derivers: The ways to derive records, in order.
+        limits: How much a deferred derivation may cost, and when a conversation counts as over.
+    """
 
     guard: Guard
-    segmenter: Segmenter
-    extractors: tuple[Extractor, ...]
-    reconciler: Reconciler
+    derivers: tuple[Deriver, ...]
+    limits: Deriving
+
+    @property
+    def immediate(self) -> tuple[Deriver, ...]:
+        """The derivers that work inside the transaction of a write."""
+        return tuple(deriver for deriver in self.derivers if not deriver.deferred)
+
+    @property
+    def deferred(self) -> tuple[Deriver, ...]:
+        """The derivers that work afterwards."""
+        return tuple(deriver for deriver in self.derivers if deriver.deferred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +138,8 @@ class Observed:
     records: tuple[str, ...]
 
 
-def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: WriteStages) -> Observed:
-    """Store events and what is derived from them, all or nothing.
+def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: WriteStages, allowance: Allowance) -> Observed:
+    """Store events and what the immediate derivers make of them, all or nothing.
 
     Deriving starts where it last stopped, so that events whose derivation was missed (a store restored from events alone, a deriver
     added later) are caught up on with the next write.
@@ -96,48 +149,110 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         StorageError: The ledger cannot write; nothing is stored.
     """
     admitted = [stages.guard.admit(draft) for draft in drafts]
+    records: list[str] = []
     with ledger.transaction(scope) as transaction:
         before = transaction.view.last_seq
         appended = transaction.append(admitted)
-        pending = [event for event, duplicate in appended if not duplicate]
-        if pending and transaction.cursor(_DERIVED) < before:
-            pending = list(transaction.view.scan(after_seq=transaction.cursor(_DERIVED)))
-        records = _derive(pending, transaction, stages)
-        if pending:
-            transaction.advance(_DERIVED, pending[-1].seq)
+        new = [event for event, duplicate in appended if not duplicate]
+        for deriver in stages.immediate if new else ():
+            behind = transaction.cursor(deriver.name) < before
+            waiting = list(transaction.view.scan(after_seq=transaction.cursor(deriver.name))) if behind else new
+            spans = deriver.segmenter.segment(waiting, transaction.view, final=True)
+            records += transaction.apply(deriver.ops(spans, transaction.view, allowance))
+            transaction.advance(deriver.name, waiting[-1].seq)
     return Observed(tuple((event, duplicate) for event, duplicate in appended), tuple(records))
 
 
-def _derive(events: Sequence[Event], transaction: Transaction, stages: WriteStages) -> list[str]:
-    if not events:
-        return []
-    view = transaction.view
-    spans = stages.segmenter.segment(events, view)
-    drafts = [draft for span in spans for extractor in stages.extractors for draft in extractor.extract(span, view)]
-    ops = stages.reconciler.reconcile(drafts, view) if drafts else []
-    return transaction.apply(ops) if ops else []
+def derive(scope: Scope, ledger: Ledger, stages: WriteStages, allowance: Allowance, grant: Grant, *, final: bool) -> MaintainReport:
+    """Let the deferred derivers read what they have not read yet, one span and one transaction after the other.
+
+    Killed at any point it loses nothing and does nothing twice: the cursor of a conversation moves in the transaction that stores what was
+    derived from the span before it.
+
+    Args:
+        scope: Whose memory.
+        ledger: Where it is.
+        stages: The derivers.
+        allowance: For the deadline of the whole and for its listener.
+        grant: Gives each span its own allowance.
+        final: True to read conversations to their end, although more may be said in them.
+
+    Raises:
+        StorageError: The ledger cannot write; what was derived before stays.
+    """
+    report = MaintainReport()
+    for deriver in stages.deferred:
+        if not allowance.expired() and deriver.blanked(ledger.view(scope)):
+            report = _added(report, rebuild(deriver, scope, ledger, grant()))
+        report = _added(report, _derive(deriver, Backlog(deriver.name, scope, ledger, stages.limits, final), allowance, grant))
+    return report
 
 
-def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: WriteStages) -> ForgetReport:
+def _derive(deriver: Deriver, backlog: Backlog, allowance: Allowance, grant: Grant) -> MaintainReport:
+    done = failed = 0
+    records: dict[str, None] = {}
+    usage = Usage()
+    while not allowance.expired() and (spans := backlog.next(deriver.segmenter)):
+        for span in spans:
+            if allowance.expired():
+                break
+            own = grant()
+
+            def ops(events: tuple[Event, ...], view: View, span: Span = span, own: Allowance = own) -> list[Op]:
+                return deriver.ops([span._replace(events=events)], view, own)
+
+            changed = backlog.settle(span, ops)
+            done, failed, usage = done + 1, failed + (changed is None), usage + Usage.of(own.made(), own.ms())
+            records.update(dict.fromkeys(changed or ()))
+            allowance.tell(Progress("derive", done=done, total=done + backlog.left()))
+        backlog.advance()
+    return MaintainReport(spans=done, records=tuple(records), pending=backlog.pending(), failed=failed, usage=usage)
+
+
+def rebuild(deriver: Deriver, scope: Scope, ledger: Ledger, allowance: Allowance) -> MaintainReport:
+    """Derive again what a forget has left without its text."""
+    changed: list[str] = []
+    for _ in range(_REBUILDS):
+        ops = deriver.reconciler.rebuild(ledger.view(scope), allowance)
+        try:
+            with ledger.transaction(scope) as transaction:
+                changed = transaction.apply(ops)
+            break
+        except OpRefused:
+            continue  # what it rested on was changed meanwhile
+    return MaintainReport(records=tuple(changed), usage=Usage.of(allowance.made(), allowance.ms()))
+
+
+def _added(one: MaintainReport, other: MaintainReport) -> MaintainReport:
+    return MaintainReport(
+        spans=one.spans + other.spans, records=tuple(dict.fromkeys((*one.records, *other.records))),
+        pending=one.pending + other.pending, failed=one.failed + other.failed, usage=one.usage + other.usage,
+    )
+
+
+def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: WriteStages, allowance: Allowance) -> ForgetReport:
     """Remove events and everything derived from them; rebuild from their other sources the records that lose only some.
+
+    What a deferred deriver made stays blank until `derive` runs.
 
     Raises:
         StorageError: The ledger cannot write; nothing is removed.
     """
     forgotten = ledger.forget(scope, event_ids)
+    rebuilt = 0
     with ledger.transaction(scope) as transaction:
         # Not only this call's: a process that died between the two steps has left some behind.
-        blanked = [record for record in transaction.view.records(status="quarantined") if not record.text]
-        if not blanked:
-            return forgotten.report
-        changed = transaction.apply(stages.reconciler.rebuild(transaction.view))
-        rebuilt = transaction.view.get(changed)
-    return forgotten.report.model_copy(update={"rederived": len(rebuilt)})
+        for deriver in stages.immediate:
+            if deriver.blanked(transaction.view):
+                changed = transaction.apply(deriver.reconciler.rebuild(transaction.view, allowance))
+                rebuilt += len(transaction.view.get(changed))
+    return forgotten.report.model_copy(update={"rederived": rebuilt})
 
 
 def recall(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     """Return the first evidence that is not empty, from the cheapest tier on."""
-    return _run(query, view, stages, allowance, _gather_only)[-1].evidence
+    evidence = _run(query, view, stages, allowance, _gather_only)[-1].evidence
+    return evidence.model_copy(update={"usage": Usage.of(allowance.made(), allowance.ms())})
 
 
 def ask(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> Answer:
@@ -170,12 +285,16 @@ def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, att
     tried: set[tuple[str, str]] = set()
     mark, began = 0, allowance.ms()
     plan: Plan | None = stages.router.route(query, view, allowance)
-    while plan is not None and len(steps) < stages.ceilings.attempts and (plan.tier, plan.search_text) not in tried:
+    most = stages.ceilings.attempts or 1
+    while plan is not None and len(steps) < most and (plan.tier, plan.search_text) not in tried:
         if steps and allowance.expired():
             steps[-1] = _cut_short(steps[-1])
             break
+        if steps:
+            allowance.tell(Progress("discard"))
         tried.add((plan.tier, plan.search_text))
-        carry = steps[-1].draft.text if steps and steps[-1].draft and not steps[-1].draft.abstained else ""
+        # An attempt that declined has no answer to carry; the one before it still has.
+        carry = next((step.draft.text for step in reversed(steps) if step.draft and not step.draft.abstained), "")
         step, good = attempt(query, plan, view, stages, allowance, carry)
         made, now = allowance.made(mark), allowance.ms()
         steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made, now - began)}))
@@ -198,7 +317,7 @@ def _cut_short(step: Step) -> Step:
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
     released = stages.guard.release(gathered.hits, query)
-    return stages.composer.compose(query, plan, Gathered(released, gathered.confidence, gathered.partial), view)
+    return stages.composer.compose(query, plan, gathered._replace(hits=released), view)
 
 
 def _gather_only(

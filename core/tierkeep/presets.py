@@ -7,29 +7,49 @@ deterministic half of every stage does the work. `auto` is the default.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tierkeep.answer.extractive import ExtractiveAnswerer
 from tierkeep.answer.model import ModelAnswerer
+from tierkeep.answer.voting import VotingAnswerer
 from tierkeep.compose.composer import EvidenceComposer
 from tierkeep.errors import SettingsError
-from tierkeep.pipelines import ReadStages, WriteStages
-from tierkeep.protocols import Guard, Tier, TokenCounter
+from tierkeep.pipelines import Deriver, ReadStages, WriteStages
+from tierkeep.prompts import dmem as dmem_prompts
+from tierkeep.prompts import hymem as hymem_prompts
+from tierkeep.protocols import Answerer, Guard, Tier, TokenCounter, Validator
+from tierkeep.retrieve.derived import DerivedSearch
 from tierkeep.retrieve.indexes import ScopeIndexes
+from tierkeep.retrieve.records import RecordSearch
 from tierkeep.retrieve.search import Search
 from tierkeep.route.cascade import CascadeRouter
+from tierkeep.route.constant import ConstantRouter
 from tierkeep.route.rules import RuleRouter
 from tierkeep.settings import Ceilings, Settings
 from tierkeep.skills import Skills
 from tierkeep.tiers.deep import DeepTier
+from tierkeep.tiers.deliberation import DeliberationTier
+from tierkeep.tiers.facts import FactsTier
+from tierkeep.tiers.light import LightTier, Undistilled
+from tierkeep.tiers.opened import OpenedTier
 from tierkeep.tiers.profile import ProfileTier
+from tierkeep.tiers.segments import SegmentTier
 from tierkeep.tiers.targeted import TargetedTier
 from tierkeep.validate.checks import LexicalValidator
-from tierkeep.validate.policies import HeavierTier
+from tierkeep.validate.policies import Deliberate, HeavierTier, OtherOperation, Reflection
+from tierkeep.validate.quality_gate import QualityGate, VoteGate
+from tierkeep.validate.reflection import ReflectionValidator
 from tierkeep.validate.support import SupportValidator
 from tierkeep.write.extractors import ProfileRules
+from tierkeep.write.facts import FactExtractor
+from tierkeep.write.key_information import KEY_INFORMATION, SEGMENT, KeyInformation
+from tierkeep.write.merging import MergingReconciler
+from tierkeep.write.pairs import PairSegmenter
 from tierkeep.write.reconcilers import SlotReconciler
 from tierkeep.write.segmenters import TurnSegmenter
+from tierkeep.write.segments import SegmentSegmenter
+from tierkeep.write.sentences import may_be_distilled
+from tierkeep.write.updating import UpdateReconciler
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +88,118 @@ Builder = Callable[[Parts], Preset]
 
 
 def auto(parts: Parts) -> Preset:
-    """Return the default preset: the best that is there, escalating through all three tiers."""
-    return Preset(name="auto", write=_write(parts), read=_memflow_stages(parts, parts.settings.ceilings))
+    """Return the default preset: MemFlow's router and tiers; what fails is tried by another operation (tiers spec, 4.6).
+
+    With a model, the heavier operations are selection over a wide list and, under the ceiling only, full deliberation. Without one, they
+    are MemFlow's tiers.
+    """
+    search = _search(parts)
+    if parts.skills is None:
+        return Preset("auto", _write(parts), _memflow_stages(parts, search, parts.settings.ceilings.within(attempts=3, calls=0, tokens=0)))
+    settings, skills, release = parts.settings, parts.skills, parts.guard.release
+    stages = _memflow_stages(parts, search, settings.ceilings.within(attempts=4, calls=8, tokens=32_000))
+    deep = stages.tiers["deep"]
+    more: tuple[Tier, ...] = (
+        OpenedTier(search, skills, release, deep, settings.opening),
+        DeliberationTier(settings.dmem, release, parts.counter, deep, skills, most_tokens=settings.dmem.deliberate_max_tokens),
+    )
+    tiers = {**stages.tiers, **{tier.name: tier for tier in more}}
+    checks = LexicalValidator(settings.gate)
+    judge = SupportValidator(skills, checks, judged_attempts=3, judge=QualityGate(skills, checks, final=""))
+    read = replace(stages, tiers=tiers, validator=judge, policy=OtherOperation(tiers, settings.budgets))
+    return Preset(name="auto", write=_write(parts), read=read)
 
 
 def memflow(parts: Parts) -> Preset:
     """Return MemFlow: intent router, three tiers, one retry on a heavier tier, at most four model calls (tiers spec, section 1)."""
-    own = parts.settings.ceilings
-    ceilings = own.model_copy(update={"attempts": min(2, own.attempts), "calls": min(4, own.calls)})
-    return Preset(name="memflow", write=_write(parts), read=_memflow_stages(parts, ceilings))
+    ceilings = parts.settings.ceilings.within(attempts=2, calls=4, tokens=32_000, hard=True)
+    return Preset(name="memflow", write=_write(parts), read=_memflow_stages(parts, _search(parts), ceilings))
 
 
-def _write(parts: Parts) -> WriteStages:
-    """Raw turns and the compiled profile: MemFlow's write path spends no model call."""
-    profile = ProfileRules(parts.settings.profile)
-    return WriteStages(
-        guard=parts.guard, segmenter=TurnSegmenter(), extractors=(profile,), reconciler=SlotReconciler(profile)
-    )
-
-
-def _memflow_stages(parts: Parts, ceilings: Ceilings) -> ReadStages:
-    settings, skills = parts.settings, parts.skills
+def hymem(parts: Parts) -> Preset:
+    """Return HyMem: key sentences first, whole segments when they do not suffice, and reflection on the answer (tiers spec, section 2)."""
+    settings, skills, own = parts.settings, parts.skills, parts.settings.hymem
+    records = RecordSearch(settings.index_bytes, settings.retrieval)
     search = Search(ScopeIndexes(settings.index_bytes), settings.retrieval)
+    derived = DerivedSearch(records, search, settings.retrieval.source)
+    undistilled = Undistilled(search, "hymem")
+    tiers: tuple[Tier, ...] = (
+        LightTier(derived, undistilled), SegmentTier(derived, search, undistilled, parts.guard.release, skills, parts.counter, own)
+    )
+    extractor = KeyInformation(skills, parts.counter)
+    deriver = Deriver(
+        "hymem", frozenset({SEGMENT, KEY_INFORMATION}), SegmentSegmenter(parts.counter, own), (extractor,),
+        MergingReconciler(extractor, records, skills, own), deferred=True,
+    )
+    extractive = ExtractiveAnswerer(settings.answer_items)
+    asked = {"light": hymem_prompts.light, "segments": hymem_prompts.deep}
+    read = ReadStages(
+        router=ConstantRouter("light", own.light_k, own.light_budget),
+        tiers={tier.name: tier for tier in tiers},
+        guard=parts.guard,
+        composer=EvidenceComposer(parts.counter, settings.retrieval.value),
+        answerer=extractive if skills is None else ModelAnswerer(skills, extractive, asked),
+        validator=ReflectionValidator(skills, LexicalValidator(settings.gate), settings.gate),
+        policy=Reflection(own),
+        ceilings=settings.ceilings.within(attempts=2 * own.iterations, calls=8, tokens=32_000),
+    )
+    return Preset(name="hymem", write=_write(parts, deriver), read=read)
+
+
+def dmem(parts: Parts) -> Preset:
+    """Return D-Mem: the facts of each speaker first, all that was said when a gate refuses that answer (tiers spec, section 3)."""
+    settings, skills, own = parts.settings, parts.skills, parts.settings.dmem
+    records, search = RecordSearch(settings.index_bytes, settings.retrieval), _search(parts)
+    extractor = FactExtractor(records, own, skills, ProfileRules(settings.profile))
+    updating = UpdateReconciler(extractor, records, own, skills)
+    deriver = Deriver("facts", frozenset({"fact"}), PairSegmenter(), (extractor,), updating, deferred=True)
+    derived = DerivedSearch(records, search, settings.retrieval.source)
+    undistilled = Undistilled(search, "facts", lambda event: may_be_distilled(event) and len(event.text) <= own.message_chars)
+    release = parts.guard.release
+    tiers: tuple[Tier, ...] = (
+        FactsTier(derived, undistilled, release, skills if own.filter else None),
+        DeliberationTier(own, release, parts.counter, TargetedTier(search), skills),
+    )
+    answerer, validator = _gated(parts)
+    read = ReadStages(
+        router=ConstantRouter("facts", own.k, own.fact_budget),
+        tiers={tier.name: tier for tier in tiers},
+        guard=parts.guard,
+        composer=EvidenceComposer(parts.counter, settings.retrieval.value),
+        answerer=answerer,
+        validator=validator,
+        policy=Deliberate(own.deliberate_budget),
+        ceilings=settings.ceilings.within(attempts=2, calls=64, tokens=250_000),
+    )
+    return Preset(name="dmem", write=_write(parts, deriver), read=read)
+
+
+def _gated(parts: Parts) -> tuple[Answerer, Validator]:
+    """Return D-Mem's answerer with its gate: the judge on three axes, or a vote."""
+    settings, skills = parts.settings, parts.skills
+    extractive, checks = ExtractiveAnswerer(settings.answer_items), LexicalValidator(settings.gate)
+    if skills is None:
+        return extractive, checks
+    once = ModelAnswerer(skills, extractive, dict.fromkeys(("facts", "deliberation"), dmem_prompts.answer))
+    if settings.dmem.gate == "quality":
+        return once, QualityGate(skills, checks)
+    unanimous = settings.dmem.gate == "consensus"
+    return VotingAnswerer(skills, once, dmem_prompts.answer, settings.dmem, unanimous=unanimous), VoteGate(checks)
+
+
+def _write(parts: Parts, *more: Deriver) -> WriteStages:
+    """Return the write side: raw turns and the compiled profile, which spend no model call, and a preset's own derivers."""
+    rules = ProfileRules(parts.settings.profile)
+    profile = Deriver("profile", frozenset({"profile"}), TurnSegmenter(), (rules,), SlotReconciler(rules))
+    return WriteStages(guard=parts.guard, derivers=(profile, *more), limits=parts.settings.deriving)
+
+
+def _search(parts: Parts) -> Search:
+    return Search(ScopeIndexes(parts.settings.index_bytes), parts.settings.retrieval)
+
+
+def _memflow_stages(parts: Parts, search: Search, ceilings: Ceilings) -> ReadStages:
+    settings, skills = parts.settings, parts.skills
     chosen: tuple[Tier, ...] = (ProfileTier(), TargetedTier(search), DeepTier(search))
     tiers = {tier.name: tier for tier in chosen}
     rules = RuleRouter(settings.budgets)
@@ -107,7 +217,7 @@ def _memflow_stages(parts: Parts, ceilings: Ceilings) -> ReadStages:
     )
 
 
-PRESETS: dict[str, Builder] = {"auto": auto, "memflow": memflow}
+PRESETS: dict[str, Builder] = {"auto": auto, "memflow": memflow, "hymem": hymem, "dmem": dmem}
 
 
 def build(preset: str | Builder, parts: Parts) -> Preset:

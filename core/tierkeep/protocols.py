@@ -189,6 +189,22 @@ class View(Protocol):
         """Return the records with these ids, in that order, whatever their status; unknown ids are left out."""
         ...
 
+    def changes(self, after: int = 0) -> tuple[int, list[str]]:
+        """Return what changed among the records since a batch: for indexes that keep level with them.
+
+        Args:
+            after: Number of a batch that was returned before; 0 for everything.
+
+        Returns:
+            The number of the scope's newest batch (`after` when there is none newer), and the ids of the records that any newer one
+            touched, each once; they may be gone since.
+        """
+        ...
+
+    def cursor(self, name: str) -> int:
+        """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
+        ...
+
 
 class Appended(NamedTuple):
     """Result of appending one draft: the stored event, and whether it was there before."""
@@ -317,15 +333,24 @@ class Span(NamedTuple):
 class Segmenter(Protocol):
     """Cuts new events into units for the extractor."""
 
-    def segment(self, events: Sequence[Event], view: View) -> list[Span]:
-        """Return spans that cover `events` in order, each event in exactly one."""
+    def segment(self, events: Sequence[Event], view: View, *, final: bool) -> list[Span]:
+        """Return spans that cover a beginning of `events` in order, each event in exactly one.
+
+        Where it cuts depends on the events alone and not on how many of them there are yet, so that the same conversation gives the
+        same spans however it was handed over.
+
+        Args:
+            events: New events of one conversation, in order.
+            view: The scope.
+            final: True when the conversation is over: nothing may be left. Otherwise an unfinished end is left out, and comes again.
+        """
         ...
 
 
 class Extractor(Protocol):
     """Turns a span into draft records."""
 
-    def extract(self, span: Span, view: View) -> list[Record]:
+    def extract(self, span: Span, view: View, allowance: Allowance) -> list[Record]:
         """Return drafts; each names its sources, and has no more authority than the least of them."""
         ...
 
@@ -333,11 +358,11 @@ class Extractor(Protocol):
 class Reconciler(Protocol):
     """Decides what draft records mean for the records that exist (Memory-R1's and D-Mem's ADD, UPDATE, DELETE, NOOP)."""
 
-    def reconcile(self, drafts: Sequence[Record], view: View) -> list[Op]:
+    def reconcile(self, drafts: Sequence[Record], view: View, allowance: Allowance) -> list[Op]:
         """Return ops in the order in which they are to be applied."""
         ...
 
-    def rebuild(self, view: View) -> list[Op]:
+    def rebuild(self, view: View, allowance: Allowance) -> list[Op]:
         """Return ops that make the records what their remaining sources say: asked for when a forget has blanked some of them."""
         ...
 
@@ -370,11 +395,19 @@ class Router(Protocol):
 
 
 class Gathered(NamedTuple):
-    """What a tier found: hits, best first, and how peaked their scores are (0 to 1, tiers spec 5.3.7)."""
+    """What a tier found.
+
+    Attributes:
+        hits: Best first.
+        confidence: How peaked their scores are (0 to 1, tiers spec 5.3.7).
+        partial: True when a deadline cut the work short.
+        note: What the trace should say of the way it was found, such as why the tier did less than its own work; "" for nothing.
+    """
 
     hits: list[Hit]
     confidence: float = 0.0
     partial: bool = False
+    note: str = ""
 
 
 class Tier(Protocol):

@@ -408,121 +408,6 @@ class Hit(NamedTuple):
 # ------------------------------------------------------------------------------------------------ what comes out
 
 
-class EvidenceItem(Frozen):
-    """One cited memory inside the evidence.
-
-    Attributes:
-        id: Id of the event or record.
-        sources: Ids of the events behind it (the event itself, for an event).
-        session: Conversation, "" for records that span several.
-        text: What is shown.
-        at: ISO time.
-        speaker: Display name, "" for records.
-        origin: Class of the origin.
-        authority: What it may cause.
-        score: Relevance, comparable within one evidence only.
-        flag: "" or PROFILE, CURRENT, EARLIER, or ENDED (over, and nothing known came after it).
-        dates: Times the text speaks of, resolved against its own day: "yesterday = 7 May 2023".
-        excerpt: True when only a part of the memory fitted into the budget.
-        order: Place in the conversation, for reading order among memories of one day.
-    """
-
-    id: str
-    sources: tuple[str, ...]
-    session: str = ""
-    text: str
-    at: str = ""
-    speaker: str = ""
-    origin: Source
-    authority: Authority
-    score: float = 0.0
-    flag: str = ""
-    dates: tuple[str, ...] = ()
-    excerpt: bool = False
-    order: int = 0
-
-
-class Evidence(Frozen):
-    """What the memory offers for a question: packed, budgeted, cited, ready for a prompt.
-
-    Attributes:
-        question: What was asked.
-        items: The cited memories in reading order.
-        computed: Lines that tierkeep worked out (counts, changes), each derived from cited items only.
-        text: The rendered block for a prompt; "" when nothing was worth its tokens.
-        tokens: Tokens of `text`, by `tokenizer`.
-        budget: The ceiling; `tokens` never passes it.
-        tokenizer: Name of the counter, "estimate" included when it is one.
-        tier: The tier that gathered it.
-        confidence: 0 to 1: how peaked the retrieval scores are (tiers spec 5.3.7); not a probability of being right.
-        partial: True when a deadline cut the work short.
-        note: Why it is empty or partial, "" otherwise.
-        dropped: Ids of hits that did not fit, best first.
-    """
-
-    question: str
-    items: tuple[EvidenceItem, ...] = ()
-    computed: tuple[str, ...] = ()
-    text: str = ""
-    tokens: int = 0
-    budget: int = 0
-    tokenizer: str = ""
-    tier: str = ""
-    confidence: float = 0.0
-    partial: bool = False
-    note: str = ""
-    dropped: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class Draft(Frozen):
-    """An answer before it is checked.
-
-    Attributes:
-        text: The answer.
-        short: The shortest span that answers, when one was found.
-        used: Ids of the evidence items it rests on.
-        abstained: True when it says that the memory does not have it.
-        source: extractive or model.
-    """
-
-    text: str
-    short: str = ""
-    used: tuple[str, ...] = ()
-    abstained: bool = False
-    source: Literal["extractive", "model"] = "extractive"
-
-
-Axis = Literal["pass", "fail", "unknown"]
-
-
-class Verdict(Frozen):
-    """What the validator found (D-Mem's three axes; MemFlow's support check).
-
-    Attributes:
-        accept: Whether the answer may be given as it is.
-        relevance: Does the answer address the question.
-        faithfulness: Is every date, number and name of the answer in its evidence.
-        completeness: Does the evidence look sufficient.
-        support: 0 to 1: share of the answer's content that its evidence covers.
-        reasons: What failed, in a few words each.
-        source: rules or model.
-    """
-
-    accept: bool
-    relevance: Axis = "unknown"
-    faithfulness: Axis = "unknown"
-    completeness: Axis = "unknown"
-    support: float = 0.0
-    reasons: tuple[str, ...] = ()
-    source: Literal["rules", "model", "none"] = "rules"
-
-
 class SkillCall(Frozen):
     """One use of a model skill: who answered, and what it cost.
 
@@ -545,32 +430,213 @@ class SkillCall(Frozen):
     note: str = ""
 
 
+class SkillUsage(Frozen):
+    """What one model skill cost: calls made, tokens sent and received, wall-clock milliseconds summed over its calls."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ms: float = 0.0
+
+
 class Usage(Frozen):
-    """What an answer cost.
+    """What an answer, or a derivation, cost.
 
     Attributes:
         calls: Model calls by skill.
         tokens_in: Tokens sent to models.
         tokens_out: Tokens received from models.
         ms: Wall-clock milliseconds.
+        skills: The same by skill, with tokens.
     """
 
     calls: Mapping[str, int] = Field(default_factory=dict)
     tokens_in: int = 0
     tokens_out: int = 0
     ms: float = 0.0
+    skills: Mapping[str, SkillUsage] = Field(default_factory=dict)
+
+    def __add__(self, other: Usage) -> Usage:
+        """Return the sum of two."""
+        skills = dict(self.skills)
+        for name, own in other.skills.items():
+            before = skills.get(name, SkillUsage())
+            skills[name] = SkillUsage(
+                calls=before.calls + own.calls, tokens_in=before.tokens_in + own.tokens_in,
+                tokens_out=before.tokens_out + own.tokens_out, ms=round(before.ms + own.ms, 3),
+            )
+        return Usage(
+            calls={name: one.calls for name, one in skills.items() if one.calls},
+            tokens_in=self.tokens_in + other.tokens_in, tokens_out=self.tokens_out + other.tokens_out,
+            ms=round(self.ms + other.ms, 3), skills=skills,
+        )
+
+    def cost(self, *, tokens_in: float, tokens_out: float) -> float:
+        """Return the price, in the currency of the two prices.
+
+        Args:
+            tokens_in: Price of a million tokens sent.
+            tokens_out: Price of a million tokens received.
+        """
+        return (self.tokens_in * tokens_in + self.tokens_out * tokens_out) / 1_000_000
 
     @classmethod
     def of(cls, calls: Iterable[SkillCall], ms: float = 0.0) -> Usage:
         """Return the sum of some calls, and the time that went by."""
-        made = list(calls)
-        counts: dict[str, int] = {}
-        for call in made:
-            if call.tries:
-                counts[call.skill] = counts.get(call.skill, 0) + call.tries
-        return cls(
-            calls=counts, tokens_in=sum(call.tokens_in for call in made), tokens_out=sum(call.tokens_out for call in made), ms=round(ms, 3)
-        )
+        total = cls()
+        for call in calls:
+            own = SkillUsage(calls=call.tries, tokens_in=call.tokens_in, tokens_out=call.tokens_out, ms=call.ms)
+            total += cls(tokens_in=call.tokens_in, tokens_out=call.tokens_out, skills={call.skill: own} if call.tries else {})
+        return total.model_copy(update={"ms": round(ms, 3)})
+
+
+class SlotValue(Frozen):
+    """What a profile item says, in its parts: for working out what changed and which rules hold.
+
+    Attributes:
+        subject: Who it is about, as shown.
+        slot: Name of the slot: "home", "likes", …
+        value: The value.
+        kind: identity, preference, constraint, instruction or relation.
+        single: Whether the slot holds one value at a time.
+        since: ISO time from which it holds, as precise as it is known; "" when it is not.
+        until: ISO time at which it stopped to hold, in the same way; "" while it holds.
+    """
+
+    subject: str = ""
+    slot: str
+    value: str
+    kind: str = ""
+    single: bool = False
+    since: str = ""
+    until: str = ""
+
+
+class EvidenceItem(Frozen):
+    """One cited memory inside the evidence.
+
+    Attributes:
+        id: Id of the event or record.
+        sources: Ids of the events behind it (the event itself, for an event).
+        session: Conversation, "" for records that span several.
+        text: What is shown.
+        at: ISO time.
+        speaker: Display name, "" for records.
+        origin: Class of the origin.
+        authority: What it may cause.
+        score: Relevance, comparable within one evidence only.
+        flag: "" or PROFILE, CURRENT, EARLIER, or ENDED (over, and nothing known came after it).
+        dates: Times the text speaks of, resolved against its own day: "yesterday = 7 May 2023".
+        excerpt: True when only a part of the memory fitted into the budget.
+        order: Place in the conversation, for reading order among memories of one day.
+        kind: Kind of the event or record: message, profile, fact, …
+        held: The parts of a profile item; None for anything else.
+    """
+
+    id: str
+    sources: tuple[str, ...]
+    session: str = ""
+    text: str
+    at: str = ""
+    speaker: str = ""
+    origin: Source
+    authority: Authority
+    score: float = 0.0
+    flag: str = ""
+    dates: tuple[str, ...] = ()
+    excerpt: bool = False
+    order: int = 0
+    kind: str = ""
+    held: SlotValue | None = None
+
+
+class Evidence(Frozen):
+    """What the memory offers for a question: packed, budgeted, cited, ready for a prompt.
+
+    Attributes:
+        question: What was asked.
+        items: The cited memories in reading order.
+        computed: Lines that tierkeep worked out (counts, changes), each derived from cited items only.
+        computed_from: Ids of the items behind each of these lines, in the same order.
+        text: The rendered block for a prompt; "" when nothing was worth its tokens.
+        tokens: Tokens of `text`, by `tokenizer`.
+        budget: The ceiling; `tokens` never passes it.
+        tokenizer: Name of the counter, "estimate" included when it is one.
+        tier: The tier that gathered it.
+        confidence: 0 to 1: how peaked the retrieval scores are (tiers spec 5.3.7); not a probability of being right.
+        partial: True when a deadline cut the work short.
+        note: Why it is empty or partial, "" otherwise.
+        dropped: Ids of hits that did not fit, best first.
+        usage: What finding it cost, in model calls; `ask` counts it into `Answer.usage`.
+    """
+
+    question: str
+    items: tuple[EvidenceItem, ...] = ()
+    computed: tuple[str, ...] = ()
+    computed_from: tuple[tuple[str, ...], ...] = ()
+    text: str = ""
+    tokens: int = 0
+    budget: int = 0
+    tokenizer: str = ""
+    tier: str = ""
+    confidence: float = 0.0
+    partial: bool = False
+    note: str = ""
+    dropped: tuple[str, ...] = ()
+    usage: Usage = Usage()
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Draft(Frozen):
+    """An answer before it is checked.
+
+    Attributes:
+        text: The answer.
+        short: The shortest span that answers, when one was found.
+        used: Ids of the evidence items it rests on.
+        abstained: True when it says that the memory does not have it.
+        source: extractive or model.
+        agreed: Whether several drafts said the same (D-Mem's voting); None when there was one draft only.
+    """
+
+    text: str
+    short: str = ""
+    used: tuple[str, ...] = ()
+    abstained: bool = False
+    source: Literal["extractive", "model"] = "extractive"
+    agreed: bool | None = None
+
+
+Axis = Literal["pass", "fail", "unknown"]
+
+
+class Verdict(Frozen):
+    """What the validator found (D-Mem's three axes; MemFlow's support check).
+
+    Attributes:
+        accept: Whether the answer may be given as it is.
+        relevance: Does the answer address the question.
+        faithfulness: Is every date, number and name of the answer in its evidence.
+        completeness: Does the evidence look sufficient.
+        support: 0 to 1: share of the answer's content that its evidence covers.
+        reasons: What failed, in a few words each.
+        source: rules or model.
+        rewrite: What to search for instead, when the check says so (HyMem's reflection); "" otherwise.
+    """
+
+    accept: bool
+    relevance: Axis = "unknown"
+    faithfulness: Axis = "unknown"
+    completeness: Axis = "unknown"
+    support: float = 0.0
+    reasons: tuple[str, ...] = ()
+    source: Literal["rules", "model", "none"] = "rules"
+    rewrite: str = ""
 
 
 class Step(Frozen):
@@ -635,6 +701,7 @@ class Receipt(Frozen):
         session: The conversation of the first of them.
         sessions: Every conversation they went to, in order: without a session of their own, messages of two days go to two.
         records: Ids of records that were added or changed because of them.
+        usage: What deriving cost in model calls, as far as it was done within the call.
         skipped: Inputs that were not stored, each with its reason.
         notes: Things worth knowing, such as a time zone that was assumed.
     """
@@ -643,8 +710,34 @@ class Receipt(Frozen):
     session: str = ""
     sessions: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+    usage: Usage = Usage()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class MaintainReport(Frozen):
+    """What `maintain` did: everything that was said and not yet derived from is derived from now.
+
+    Attributes:
+        spans: Units that were read (sessions, windows, pairs of messages).
+        records: Ids of records that were added or changed, in order.
+        pending: Events that are still waiting, because time or the allowance ran out.
+        failed: Units whose records could not be stored; they were passed over, and the log says why.
+        usage: What it cost in model calls.
+    """
+
+    spans: int = 0
+    records: tuple[str, ...] = ()
+    pending: int = 0
+    failed: int = 0
+    usage: Usage = Usage()
+
+
+class Spent(Frozen):
+    """What a memory has cost in model calls since it was opened, split by reading and writing."""
+
+    read: Usage = Usage()
+    write: Usage = Usage()
 
 
 class ForgetReport(Frozen):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from tierkeep import pipelines
-from tierkeep.allowance import Allowance
+from tierkeep.allowance import Allowance, Listener, Progress
 from tierkeep.errors import InputError, LimitError, NotFoundError, ScopeError
 from tierkeep.records import (
     Answer,
@@ -16,6 +16,7 @@ from tierkeep.records import (
     Event,
     Evidence,
     ForgetReport,
+    MaintainReport,
     Origin,
     Query,
     Receipt,
@@ -24,7 +25,8 @@ from tierkeep.records import (
     Scope,
     Skipped,
 )
-from tierkeep.tiers.sessions import in_session
+from tierkeep.retrieve.sessions import in_session
+from tierkeep.streaming import Narrated, Narration
 
 if TYPE_CHECKING:
     from tierkeep.intake import Addable, When
@@ -111,7 +113,9 @@ class ScopedMemory:
         intake = memory._reader.read(what, self.scope, Defaults(role, speaker, at, session, origin, id, meta))
         if not intake.drafts:
             return Receipt(session=session or self.scope.session or "", skipped=intake.skipped, notes=intake.notes)
-        observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write)
+        deriving = memory._deriving
+        observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write, deriving.grant())
+        derived = deriving.notice(self.scope) or MaintainReport()
         skipped = list(intake.skipped)
         notes = list(intake.notes)
         for index, (event, duplicate) in zip(intake.places, observed.events, strict=True):
@@ -122,7 +126,8 @@ class ScopedMemory:
         sessions = tuple(dict.fromkeys(event.session for event, _ in observed.events))
         return Receipt(
             ids=tuple(event.id for event, duplicate in observed.events if not duplicate), session=sessions[0], sessions=sessions,
-            records=observed.records, skipped=tuple(sorted(skipped, key=lambda one: one.index)), notes=tuple(notes),
+            records=(*observed.records, *derived.records), usage=derived.usage,
+            skipped=tuple(sorted(skipped, key=lambda one: one.index)), notes=tuple(notes),
         )  # fmt: skip
 
     def forget(self, *, ids: Sequence[str] | None = None, session: str | None = None, everything: bool = False) -> ForgetReport:
@@ -139,7 +144,25 @@ class ScopedMemory:
         """
         if sum((ids is not None, session is not None, bool(everything))) != 1:
             raise InputError("say what to forget with exactly one of ids=, session= or everything=True")
-        return pipelines.forget(self._doomed(ids, session), self.scope, self._memory._ledger, self._memory._preset.write)
+        memory = self._memory
+        doomed = self._doomed(ids, session)
+        report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
+        derived = memory._deriving.notice(self.scope) or MaintainReport()
+        return report.model_copy(update={"rederived": report.rederived + len(derived.records)})
+
+    def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
+        """Derive now what presets with their own records (hymem, dmem) have not come to, unfinished conversations included.
+
+        Args:
+            deadline_s: Seconds after which the rest is left for later; `pending` then says how much.
+            progress: Is told how far it is.
+
+        Raises:
+            ScopeError: This scope is bound to a session; records belong to all of an owner.
+            StorageError: The store cannot be read or written; what was derived before stays.
+        """
+        self._refuse_session("maintain")
+        return self._memory._deriving.run(self.scope, final=True, seconds=deadline_s, listener=progress)
 
     def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
         view = self._memory._ledger.view(self.scope)
@@ -209,18 +232,56 @@ class ScopedMemory:
             StorageError: The store cannot be read.
         """
         query, allowance = self._query(question, budget, deadline_s, now)
-        return pipelines.recall(query, self._memory._ledger.view(self.scope), self._memory._preset.read, allowance)
+        memory = self._memory
+        evidence = pipelines.recall(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        memory._accounts.read(evidence.usage)
+        return evidence
 
     def ask(self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None) -> Answer:
         """Return an answer with its evidence, the validator's verdict, the tiers tried and the cost.
 
         Args and errors are those of `recall`.
         """
-        query, allowance = self._query(question, budget, deadline_s, now)
-        memory = self._memory
-        return pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        return self._ask(*self._query(question, budget, deadline_s, now))
 
-    def _query(self, question: str, budget: int | None, deadline_s: float | None, now: When | None) -> tuple[Query, Allowance]:
+    def stream(
+        self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None
+    ) -> Narrated[Answer]:
+        """Return an iterator over what is told while the question is worked on, with the `Answer` of `ask` as its last item.
+
+        The texts of what="answer" since the last what="discard", joined, are the answer's text, whether a model writes it piece by piece
+        or a rule at once. The work begins with the first item, in a thread of its own. Closing the iterator ends it at the next thing it
+        would tell; a model that gives its replies whole is waited for.
+
+        Args and errors are those of `recall`; what cannot be read is raised by the iterator.
+        """
+        narration: Narration[Answer] = Narration()
+        query, allowance = self._query(question, budget, deadline_s, now, narration.tell)
+        return Narrated(narration, lambda: self._ask(query, allowance))
+
+    async def astream(
+        self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None
+    ) -> AsyncGenerator[Progress | Answer, None]:
+        """Do the same as `stream`, without blocking the event loop. Cancelling it, or `aclose()`, ends the work too."""
+        import asyncio
+
+        told = self.stream(question, budget=budget, deadline_s=deadline_s, now=now)
+        try:
+            while (item := await asyncio.to_thread(next, told, None)) is not None:
+                yield item
+        finally:
+            told.leave()
+            await asyncio.to_thread(told.close)
+
+    def _ask(self, query: Query, allowance: Allowance) -> Answer:
+        memory = self._memory
+        answer = pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        memory._accounts.read(answer.usage)
+        return answer
+
+    def _query(
+        self, question: str, budget: int | None, deadline_s: float | None, now: When | None, listener: Listener | None = None
+    ) -> tuple[Query, Allowance]:
         limit = self._memory._settings.limits.question_chars
         if not isinstance(question, str) or not question.strip():
             raise InputError("ask a question: the text is empty", field="question")
@@ -234,7 +295,7 @@ class ScopedMemory:
         moment = self._memory._reader.when(now if now is not None else self._memory._clock.now())
         query = Query(text=question, scope=self.scope, now=moment, budget=budget if budget is None else min(budget, _MOST_TOKENS))
         seconds = deadline_s if deadline_s is None or deadline_s < _NO_DEADLINE else None
-        return query, self._memory._preset.read.ceilings.allowance(seconds, self._memory._clock)
+        return query, self._memory._preset.read.ceilings.allowance(seconds, self._memory._clock, listener)
 
     def events(self, session: str | None = None) -> Iterator[Event]:
         """Yield the events in order: of one conversation, or of all that this scope sees.
@@ -288,6 +349,7 @@ class ScopedMemory:
 
     aadd = twin(add)
     aforget = twin(forget)
+    amaintain = twin(maintain)
     aundo = twin(undo)
     arestore = twin(restore)
     arecall = twin(recall)

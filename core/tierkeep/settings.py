@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tierkeep.allowance import Allowance, Clock
+from tierkeep.allowance import Allowance, Clock, Listener
 
 _Number = TypeVar("_Number", float, NDArray[np.floating[Any]])
 
@@ -53,7 +53,7 @@ class Budgets(_Group):
 
 
 class Ceilings(_Group):
-    """What one question may cost at most (tiers 5.2).
+    """What one question may cost at most (tiers 5.2). None leaves it to the preset; a number here is never passed by any preset.
 
     Attributes:
         attempts: Plans tried.
@@ -61,13 +61,149 @@ class Ceilings(_Group):
         tokens: Tokens sent to and received from models.
     """
 
-    attempts: int = Field(default=3, ge=1)
-    calls: int = Field(default=8, ge=0)
-    tokens: int = Field(default=32_000, ge=0)
+    attempts: int | None = Field(default=None, ge=1)
+    calls: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
 
-    def allowance(self, seconds: float | None, clock: Clock) -> Allowance:
-        """Return a fresh allowance of this size for one question."""
-        return Allowance(clock, seconds=seconds, calls=self.calls, tokens=self.tokens)
+    def within(self, *, attempts: int, calls: int, tokens: int, hard: bool = False) -> Ceilings:
+        """Return these ceilings with a preset's own where none is given.
+
+        Args:
+            attempts: The preset's own.
+            calls: The preset's own.
+            tokens: The preset's own.
+            hard: True when the preset's number of attempts and calls is part of its method: then the lower one holds.
+        """
+        if hard:
+            attempts, calls = min(attempts, self.attempts or attempts), calls if self.calls is None else min(calls, self.calls)
+            return Ceilings(attempts=attempts, calls=calls, tokens=tokens if self.tokens is None else self.tokens)
+        return Ceilings(
+            attempts=self.attempts or attempts,
+            calls=calls if self.calls is None else self.calls,
+            tokens=tokens if self.tokens is None else self.tokens,
+        )
+
+    def allowance(self, seconds: float | None, clock: Clock, listener: Listener | None = None) -> Allowance:
+        """Return a fresh allowance of this size."""
+        return Allowance(clock, seconds=seconds, calls=self.calls, tokens=self.tokens, listener=listener)
+
+
+class Deriving(_Group):
+    """How records are derived from what was said, after it was stored.
+
+    Attributes:
+        over_after_events: A conversation counts as over when this many later events came in other conversations (ours).
+        over_after_s: … or when another conversation's event is this many seconds later than its last (ours: 6 hours).
+        calls: Model calls that one unit may cost, second tries included: extraction, consolidation and a repetition of each (ours).
+        tokens: Tokens that one unit may cost, sent and received (ours: four windows of 4,096, prompts and replies).
+    """
+
+    over_after_events: int = Field(default=512, ge=1)
+    over_after_s: float = Field(default=6 * 3600.0, ge=0)
+    calls: int = Field(default=8, ge=0)
+    tokens: int = Field(default=48_000, ge=0)
+
+
+class OpeningSettings(_Group):
+    """Selection over a wide list of turns (`auto`; HyMem's selection, tiers 2.3, on raw turns).
+
+    Attributes:
+        wide_k: Turns that the model chooses from (ours: measured, see docs/benchmarks.md).
+        group: Turns in one selection call (tiers 2.3: 50 sentences; ours: two calls for all).
+        line_chars: Characters of a turn that it is shown there (ours).
+        reach: Turns opened to either side of a chosen one (ours).
+    """
+
+    wide_k: int = Field(default=200, ge=1)
+    group: int = Field(default=100, ge=1)
+    line_chars: int = Field(default=160, ge=20)
+    reach: int = Field(default=1, ge=0)
+
+
+class HyMemSettings(_Group):
+    """HyMem (tiers section 2).
+
+    Attributes:
+        session_tokens: A conversation of at most this many tokens is one segment (tiers 2.2).
+        window_tokens: No segment is longer; the tail of a conversation that reaches this is cut (tiers 2.2, code: 4,096).
+        target_tokens: Segments of a longer conversation are about this long, cut at its largest gap (tiers 2.2: 600 to 1,000).
+        light_k: Key sentences of the light tier (tiers 2.3: 15).
+        wide_k: Key sentences that the deep tier chooses from (tiers 2.3: 30).
+        group: Key sentences in one selection call (tiers 2.3: 50).
+        fallback_segments: Segments opened when a selection is empty or cannot be had (tiers 2.6, defect 2: the top 5).
+        most_segments: Segments opened at most (tiers 2.4: 8).
+        reach: Turns kept to either side of a hit when a segment does not fit (tiers 2.4: 6).
+        light_budget: Evidence tokens of the light tier (tiers 2.4).
+        deep_budget: Evidence tokens of the deep tier (tiers 2.4: 6,144; ours: five opened conversations of chat fit into 4,096).
+        iterations: Rounds of the reflection loop (tiers 2.3: 2).
+        merge_neighbours: Existing sentences compared with a new one (tiers 2.2: 5).
+        merge_at_least: Similarity from which they are compared, cosine of embeddings (tiers 2.2: 0.82).
+        merge_at_least_lexical: The same for the lexical similarity that stands in where there is no embedder (ours).
+    """
+
+    session_tokens: int = Field(default=2_048, ge=1)
+    window_tokens: int = Field(default=4_096, ge=1)
+    target_tokens: int = Field(default=800, ge=1)
+    light_k: int = Field(default=15, ge=1)
+    wide_k: int = Field(default=30, ge=1)
+    group: int = Field(default=50, ge=1)
+    fallback_segments: int = Field(default=5, ge=1)
+    most_segments: int = Field(default=8, ge=1)
+    reach: int = Field(default=6, ge=0)
+    light_budget: int = Field(default=1_024, ge=1)
+    deep_budget: int = Field(default=4_096, ge=1)
+    iterations: int = Field(default=2, ge=1)
+    merge_neighbours: int = Field(default=5, ge=1)
+    merge_at_least: float = Field(default=0.82, ge=0, le=1)
+    merge_at_least_lexical: float = Field(default=0.5, ge=0, le=1)
+
+
+class DMemSettings(_Group):
+    """D-Mem (tiers section 3).
+
+    Attributes:
+        similar: Existing facts shown to the extraction (tiers 3.2: 10).
+        recent: Messages before the pair that it sees (tiers 3.2: 9).
+        neighbours: Existing facts compared with a new one (tiers 3.2: 5).
+        at_least: Similarity from which they are compared, cosine of embeddings (tiers 3.2: 0.8).
+        at_least_lexical: The same for the lexical similarity that stands in where there is no embedder (ours).
+        k: Facts for each speaker (tiers 3.3: 30).
+        chunk: Messages in one scan (tiers 3.5: 60).
+        overlap: Messages before them that it also sees (tiers 3.5: 4).
+        returned: Score from which a scan returns a fact (tiers 3.5: 5).
+        kept: Score from which it is kept (tiers 3.5: 6).
+        filter_from: Facts from which one call filters them (tiers 3.5: 6).
+        workers: Scans under way at once (ours).
+        fact_budget: Evidence tokens of the facts (tiers 3.6: about 2,200 with the prompt).
+        deliberate_budget: Evidence tokens of what a deliberation kept (ours).
+        deliberate_max_tokens: `auto` deliberates only when all that was said has at most this many tokens (tiers 4.6: 64,000).
+        message_chars: Characters of one message that an extraction or a scan is shown (ours): a pasted book must not use up the allowance.
+        gate: What decides whether the fast answer stands: the quality gate (the method), or the two votes it was compared with (tiers 3.4).
+        filter: Whether one call chooses among the facts before the answer (tiers 3.3: the optional variant).
+        votes: Answers that are voted on (tiers 3.4: 3).
+        vote_temperature: Temperature of those answers (tiers 3.4: 0.7).
+    """
+
+    similar: int = Field(default=10, ge=0)
+    recent: int = Field(default=9, ge=0)
+    neighbours: int = Field(default=5, ge=1)
+    at_least: float = Field(default=0.8, ge=0, le=1)
+    at_least_lexical: float = Field(default=0.5, ge=0, le=1)
+    k: int = Field(default=30, ge=1)
+    chunk: int = Field(default=60, ge=1)
+    overlap: int = Field(default=4, ge=0)
+    returned: int = Field(default=5, ge=0, le=10)
+    kept: int = Field(default=6, ge=0, le=10)
+    filter_from: int = Field(default=6, ge=1)
+    workers: int = Field(default=8, ge=1)
+    fact_budget: int = Field(default=2_048, ge=1)
+    deliberate_budget: int = Field(default=3_072, ge=1)
+    deliberate_max_tokens: int = Field(default=64_000, ge=0)
+    message_chars: int = Field(default=8_000, ge=1)
+    gate: Literal["quality", "majority", "consensus"] = "quality"
+    filter: bool = False
+    votes: int = Field(default=3, ge=2)
+    vote_temperature: float = Field(default=0.7, ge=0)
 
 
 class GateSettings(_Group):
@@ -139,6 +275,9 @@ class RetrievalSettings:
     on chat, never a loss; flat above 2."""
     date_slack_days: int = 1
     """A named day also favours this many days around it: people report the day after, and zones differ."""
+    source: float = 1.0
+    """Weight of what speaks for a record's source message against the record's own score, each scaled to its best. Measured in the
+    simulation of docs/benchmarks.md: escalations of `dmem` 27 % with it, 30 % without; 2.0 is no better."""
     density: float = 0.4
     """Exponent in the packing order: value is score / (length + density_overhead)**density. Measured +13 to +15 points on
     long messages, +0.2 to +0.4 on chat."""
@@ -180,6 +319,10 @@ class Settings(_Group):
     budgets: Budgets = Budgets()
     ceilings: Ceilings = Ceilings()
     gate: GateSettings = GateSettings()
+    deriving: Deriving = Deriving()
+    opening: OpeningSettings = OpeningSettings()
+    hymem: HyMemSettings = HyMemSettings()
+    dmem: DMemSettings = DMemSettings()
     profile: ProfileSettings = ProfileSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     timezone: str = "UTC"

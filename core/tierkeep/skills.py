@@ -12,10 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tierkeep.allowance import Allowance, Clock
+from tierkeep.allowance import Allowance, Clock, Progress
 from tierkeep.errors import ModelError, ModelReplyError
 from tierkeep.protocols import ChatModel, ChatReply, ChatRequest, TokenCounter
 from tierkeep.records import SkillCall
+from tierkeep.streaming import StreamingChatModel, told_in_pieces
 
 #: Tokens a server adds around two messages, roughly; only for deciding whether a call still fits into the allowance.
 _FRAME = 16
@@ -55,7 +56,15 @@ class Skills:
         self._clock = clock
 
     def use(
-        self, skill: str, prompt: Prompt, reply: type[R], allowance: Allowance, *, max_tokens: int = 512, temperature: float = 0.0
+        self,
+        skill: str,
+        prompt: Prompt,
+        reply: type[R],
+        allowance: Allowance,
+        *,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        show: str = "",
     ) -> R | None:
         """Return the model's reply, or None when the caller's fallback must answer; the allowance then says why.
 
@@ -66,6 +75,8 @@ class Skills:
             allowance: What the question may still spend.
             max_tokens: Ceiling on the reply.
             temperature: 0 unless the algorithm says otherwise.
+            show: A text field of the reply that the allowance's listener is told as it comes; what it was told of a reply that does not
+                count is discarded. Nothing is shown when nobody listens or the model gives its replies whole.
         """
         began = self._clock.monotonic()
         spent: list[ChatReply] = []
@@ -81,10 +92,10 @@ class Skills:
             timeout = None if left is None else left * _SHARE
             request = ChatRequest(skill, prompt.system, prompt.user, reply.model_json_schema(), max_tokens, temperature, timeout)
             try:
-                answer = self._chat.complete(request)
+                answer = self._reply(request, allowance, show)
                 spent.append(answer)
                 parsed = reply.model_validate(answer.data if answer.data is not None else json.loads(answer.text))
-            except (ModelReplyError, ValidationError, ValueError) as error:
+            except (ModelReplyError, ValidationError, ValueError, RecursionError) as error:
                 if isinstance(error, ModelReplyError):
                     # The reply came and was paid for; its own count is lost with it, so ours stands in.
                     spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply)))
@@ -95,8 +106,21 @@ class Skills:
                 break
             self._book(skill, "model" if attempt == 0 else "model, second try", spent, began, "", allowance, admitted)
             return parsed
+        if show:
+            allowance.tell(Progress("discard"))
         self._book(skill, "fallback", spent, began, note, allowance, admitted)
         return None
+
+    def _reply(self, request: ChatRequest, allowance: Allowance, show: str) -> ChatReply:
+        if not show:
+            return self._chat.complete(request)
+        allowance.tell(Progress("discard"))
+        if not (allowance.heard and isinstance(self._chat, StreamingChatModel)):
+            return self._chat.complete(request)
+        reply = told_in_pieces(self._chat.stream(request), show, request.max_tokens, allowance.tell)
+        if reply is None:
+            raise ModelError(f"{self.name} ended a reply without the whole of it")
+        return reply
 
     def _book(
         self, skill: str, by: str, spent: list[ChatReply], began: float, note: str, allowance: Allowance, admitted: int

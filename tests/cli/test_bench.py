@@ -66,3 +66,13 @@ def test_wrong_data_and_embedder(shell: Any, file: Callable[..., str]) -> None:
 def test_bench_kill_finds_nothing_lost(shell: Any) -> None:
     report = shell.json("bench", "kill", "--trials", "1")
     assert (report["trials"], report["lost"], report["ok"]) == (1, 0, True)
+
+
+def test_bench_tiers_route_and_gate_print_one_document(shell: Any, file: Callable[..., str]) -> None:
+    data = file("a.json", _data())
+    tiers = shell.json("bench", "tiers", "--data", data, "--presets", "memflow, auto")
+    assert tiers["questions"] == 1 and {"memflow", "auto", "full context"} <= set(tiers["ways"])
+    assert shell.json("bench", "route", "--data", data)["name"] == "tiny"
+    assert shell.json("bench", "gate", "--data", data, "--budget", "200")["name"] == "tiny"
+    assert "memflow" in shell("bench", "tiers", "--data", data, "--presets", "memflow").stdout
+    assert "nonsense" in shell.error("bench", "tiers", "--data", data, "--presets", "nonsense", code=2)["message"]

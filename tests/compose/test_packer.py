@@ -80,12 +80,17 @@ def items(parts: list[tuple[str, float, str, str]]) -> list[EvidenceItem]:
 
 
 @pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: counter.name)
-@given(parts=PARTS, budget=st.integers(1, 3000), density=st.floats(0, 1), computed=st.lists(st.text(max_size=40), max_size=3))
+@given(parts=PARTS, budget=st.integers(1, 3000), density=st.floats(0, 1), computed=st.lists(st.text(max_size=40), max_size=6))
 def test_the_budget_is_never_passed(counter: Any, parts: list[Any], budget: int, density: float, computed: list[str]) -> None:
     packed = pack(items(parts), budget, counter, value=lambda score, length: score / max(length, 1.0) ** density, computed=computed)
     assert packed.tokens == counter.count(packed.text) <= budget or packed.text == ""
     assert packed.tokens <= budget
     assert bool(packed.text) == bool(packed.items)
+    assert packed.text == rendering.block(packed.items, packed.computed)
+    if packed.computed:
+        lines = "\n".join(["[worked out]", *map(rendering.plain, packed.computed)])
+        assert counter.count(lines) <= min(0.15 * budget, 200)
+        assert not any(entry.excerpt for entry in packed.items)
 
 
 @given(parts=PARTS, budget=st.integers(1, 3000))
@@ -169,3 +174,37 @@ def test_worked_out_lines_are_counted_and_kept() -> None:
     packed = pack([item("I moved.", "e0")], 100, Words(), computed=["moved 1 time"])
     assert "moved 1 time" in packed.text
     assert pack([item("I moved.", "e0")], 14, Words(), computed=["moved 1 time " * 20]).text == ""
+
+
+@given(parts=PARTS, budget=st.integers(1, 3000), computed=st.lists(st.text(max_size=40), max_size=3))
+def test_worked_out_lines_never_cost_the_best_item(parts: list[Any], budget: int, computed: list[str]) -> None:
+    with_lines, without = (pack(items(parts), budget, EstimateCounter(), computed=lines) for lines in (computed, ()))
+    assert bool(with_lines.items) == bool(without.items)
+    best = max(items(parts), key=lambda entry: (bool(entry.flag), entry.score, -entry.order), default=None)
+    if best is not None and best.id in {entry.id for entry in without.items}:
+        assert best.id in {entry.id for entry in with_lines.items}
+
+
+def test_a_line_that_would_turn_the_best_item_into_an_excerpt_is_left_out() -> None:
+    best = item("word " * 80, "long")
+    packed = pack([best], 100, Words(), computed=["a line of eight words or so here"])
+    assert (packed.computed, packed.items) == ((), (best,))
+
+
+def test_lines_beyond_their_share_are_left_out_and_shorter_ones_may_follow() -> None:
+    packed = pack([item("I moved.", "e0")], 100, Words(), computed=["one two three", "word " * 20, "four"])
+    assert packed.computed == ("one two three", "four")
+
+
+def test_one_conversation_gets_its_share_when_there_are_several() -> None:
+    worth = [item("word " * 9, f"a{n}", 9.0, session="a", order=n) for n in range(20)]
+    worth += [item("word " * 9, f"b{n}", 1.0, session="b", order=100 + n) for n in range(20)]
+    packed = pack(worth, 140, Words(), session_share=0.6)
+    sessions = [entry.session for entry in packed.items]
+    assert sessions.count("a") * 10 <= 84 and sessions.count("b") >= 3
+    assert {entry.session for entry in pack(worth, 140, Words()).items} == {"a"}
+
+
+def test_a_single_conversation_may_fill_the_budget() -> None:
+    worth = [item("word " * 9, f"a{n}", 9.0, session="a", order=n) for n in range(20)]
+    assert len(pack(worth, 140, Words(), session_share=0.6).items) == len(pack(worth, 140, Words()).items)

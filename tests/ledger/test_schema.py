@@ -85,6 +85,20 @@ def test_a_version_0_file_becomes_current(tmp_path: Path) -> None:
         assert ledger.stats()["schema_version"] == schema.SCHEMA_VERSION
 
 
+def test_a_version_1_store_gets_its_batches_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    filled(path, "kept")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP INDEX batches_in_order")
+    connection.execute("PRAGMA user_version = 1")
+    assert schema.migrate(connection) == 1
+    plan = connection.execute("EXPLAIN QUERY PLAN SELECT max(tx) FROM batches WHERE scope = 1 AND tx > 5").fetchall()
+    connection.close()
+    assert "batches_in_order (scope=? AND tx>?)" in plan[0][-1]
+    with opened(path) as ledger:
+        assert ledger.verify().ok
+
+
 def test_a_later_step_migrates_a_full_store_and_is_all_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     filled(path, "kept")

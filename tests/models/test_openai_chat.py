@@ -474,10 +474,54 @@ def test_a_server_without_stream_options(talk: Any) -> None:
     assert list(chat.stream(ask())) == ["Paris"]
 
 
-def test_only_free_text_is_streamed(talk: Any) -> None:
-    chat, _ = talk()
-    with pytest.raises(InputError, match="complete"):
-        chat.stream(ask(SCHEMA))
+OBJECT = '{"answer": "It is Paris", "needs_more": false}'
+WORDS = ['{"answer":', ' "It', " is", ' Paris",', ' "needs_more":', " false}"]
+
+
+def test_an_object_is_streamed_as_it_is_written(talk: Any) -> None:
+    chat, server = talk([OBJECT, OBJECT])
+    with chat.stream(ask(SCHEMA)) as stream:
+        assert list(stream) == WORDS
+    assert stream.reply.data == {"answer": "It is Paris", "needs_more": False}
+    assert stream.reply.text == OBJECT
+    assert server.requests[0].body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert chat.complete(ask(SCHEMA)) == stream.reply
+
+
+@pytest.mark.parametrize("server", [{"structured": False}, {"structured": "json_object"}])
+def test_a_stream_finds_out_how_to_ask_for_an_object(talk: Any, server: dict[str, Any]) -> None:
+    chat, double = talk(lambda _: OBJECT, server=server)
+    for _ in range(2):
+        assert list(chat.stream(ask(SCHEMA))) == WORDS
+    last = "json_object" if server["structured"] else None
+    assert forms(double) == [*FORMATS[: FORMATS.index(last) + 1], last]
+
+
+def test_nothing_is_shown_of_the_text_of_a_server_that_ignores_the_schema(talk: Any) -> None:
+    chat, double = talk(lambda request: OBJECT if "JSON" in str(request.body) else "Paris it is", server={"ignore_format": True})
+    stream = chat.stream(ask(SCHEMA))
+    assert list(stream) == WORDS
+    assert stream.reply.tokens_out == 3 + len(WORDS)  # what the first attempt cost is not lost
+    assert forms(double) == ["json_schema", "json_object"]
+
+
+@pytest.mark.parametrize("said", ["no {json", '{"answer": "x"}', '{"answer": 1, "needs_more": false}', f"{OBJECT} {OBJECT[:-6]}true}}"])
+def test_a_streamed_object_that_does_not_fit_fails_at_its_end(talk: Any, said: str) -> None:
+    chat, _ = talk(lambda _: said)
+    stream = chat.stream(ask(SCHEMA))
+    got = []
+    with pytest.raises(ModelReplyError) as caught:
+        for piece in stream:
+            got.append(piece)
+    assert "".join(got) == said == caught.value.reply
+    assert stream.reply is None
+
+
+def test_a_schema_that_is_none_is_refused_before_a_stream_begins(talk: Any) -> None:
+    chat, server = talk()
+    with pytest.raises(InputError, match="not a JSON schema"):
+        chat.stream(ask({"type": "nonsense"}))
+    assert server.requests == []
 
 
 FIRST = 'data: {"choices":[{"index":0,"delta":{"content":"half a"},"finish_reason":null}]}\n\n'

@@ -109,3 +109,19 @@ def test_a_repetition_past_sixteen_bits_is_held_at_the_most() -> None:
     many = np.full(70_000, term_id("tea"), np.uint32)
     index = ScopeIndex([row(1, "")._replace(terms=many)])
     assert index.find(term_ids("tea")).counts.tolist() == [65_535]
+
+
+@given(histories(), st.data())
+def test_relinking_makes_neighbours_of_what_is_left_in_any_order(history: list[TermRow], data: st.DataObject) -> None:
+    index = ScopeIndex(history)
+    order = data.draw(st.permutations(range(len(history))).map(lambda rows: rows[: len(rows) // 2 + 1]))
+    index.relink(np.asarray(order, np.intp))
+    following, previous = [-1] * len(history), [-1] * len(history)
+    for session in {one.session for one in history}:
+        for before, after in pairwise([at for at in order if history[at].session == session]):
+            following[before], previous[after] = after, before
+    assert (index.following.tolist(), index.previous.tolist()) == (following, previous)
+    index.extend([row(1_000, "tea", "s1")])
+    left = [at for at in order if history[at].session == "s1"]
+    assert index.previous[-1] == (left[-1] if left else -1)
+    assert not left or index.following[left[-1]] == len(history)

@@ -151,3 +151,19 @@ def test_a_retry_may_cost_a_third_more_but_never_more_than_the_caller_gave() -> 
 
     assert second(None) == 450
     assert second(100) == 100
+
+
+WEB = item("The plumber is called Mallory.", id="w1").model_copy(update={"origin": Source.WEB, "authority": Authority.DATA})
+CAME = item("The plumber came on Monday.", id="e1")
+
+
+@pytest.mark.parametrize("used", [("e1",), ("w1",), ("e1", "w1")])
+def test_words_that_only_an_outsider_says_are_not_accepted_whatever_memories_the_model_names(used: tuple[str, ...]) -> None:
+    verdict = check("What is the plumber called?", model("Mallory", *used), CAME, WEB)
+    assert not verdict.accept and verdict.reasons == ("only an unverified source says so",)
+
+
+def test_what_the_user_says_is_accepted_although_an_outsider_says_more() -> None:
+    told = item("My plumber is called Anselmo.", id="e2")
+    assert check("What is the plumber called?", model("Anselmo", "e2", "w1"), told, WEB).accept
+    assert check("When did the plumber come?", model("Monday, 2026-05-20", "e1"), CAME, WEB).accept

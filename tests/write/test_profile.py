@@ -20,7 +20,7 @@ def said(text: str, *, role: Role = "user", origin: Origin | None = None, author
 
 
 def drafts(event: Event, **settings: int) -> list[Record]:
-    return ProfileRules(ProfileSettings(**settings)).extract(Span((event,)), None)  # type: ignore[arg-type]  # the rules read no view
+    return ProfileRules(ProfileSettings(**settings)).extract(Span((event,)), None, None)  # type: ignore[arg-type]  # the rules read no view and spend nothing
 
 
 def items(text: str) -> set[tuple[str, str]]:

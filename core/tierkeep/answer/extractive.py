@@ -58,12 +58,32 @@ class ExtractiveAnswerer:
         if not ranked:
             found = evidence.dropped or evidence.partial  # something was found, or might have been
             return Draft(text=f"No answer: {evidence.note}." if found else NOT_IN_MEMORY, abstained=True)
+        if plan.intent == "temporal" and (compared := _from_comparison(query, evidence)) is not None:
+            return compared
         drafts = (_from_collection, _from_profile, _from_times) if plan.intent != "temporal" else (_from_times,)
         for attempt in drafts:
             draft = attempt(query, plan, ranked)
             if draft is not None:
-                return draft
+                return _with_count(draft, evidence) if attempt is _from_collection else draft
         return _from_sentences(query, ranked)
+
+
+def _from_comparison(query: Query, evidence: Evidence) -> Draft | None:
+    """Give the order, or the distance, that was worked out of several memories (`Evidence.computed`)."""
+    kind = asks_for_time(query.text)
+    if kind not in ("order", "how_long") or not evidence.computed or len(evidence.computed_from[0]) < 2:
+        return None
+    line = evidence.computed[0]
+    return Draft(text=f"{line}.", short=line.rpartition(": ")[2] if kind == "how_long" else "", used=evidence.computed_from[0])
+
+
+def _with_count(draft: Draft, evidence: Evidence) -> Draft:
+    """Put in front of the quotes how many of the memories mention what is to be counted, when that was worked out."""
+    plain = {item.id for item in evidence.items if not item.flag}
+    for line, behind in zip(evidence.computed, evidence.computed_from, strict=True):
+        if plain.issuperset(behind):
+            return draft.model_copy(update={"text": f"{line}. {draft.text}", "used": tuple(dict.fromkeys((*draft.used, *behind)))})
+    return draft
 
 
 def _ranked(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:

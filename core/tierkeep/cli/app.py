@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from tierkeep import __version__
-from tierkeep.cli import bench, care, read, write
+from tierkeep.cli import bench, care, maintain, read, write
 from tierkeep.cli.call import BAD_INPUT, DONE, INTERRUPTED
 from tierkeep.cli.output import Output
 
@@ -49,6 +49,7 @@ tierkeep.__doc__ = _HELP
 write.attach(app)
 read.attach(app)
 care.attach(app)
+maintain.attach(app)
 bench.attach(app)
 
 

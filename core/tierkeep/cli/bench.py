@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 from rich.progress import Progress
+from rich.table import Table
 from rich.text import Text
 
 from tierkeep.cli.call import DONE, NOTHING, guarded
@@ -34,16 +35,23 @@ _Seed = Annotated[int, typer.Option("--seed", help="Decides the moments of the k
 _Durability = Annotated[
     str, typer.Option("--durability", help='"normal" survives the death of the process, "full" a power cut too: an fsync for each write.')
 ]
+_Light = Annotated[
+    list[int] | None, typer.Option("--budget", min=1, help="Tokens of light evidence; may be given several times. 600 and 2048 otherwise.")
+]
+_Share = Annotated[float, typer.Option("--share", min=0.01, max=0.99, help="Share of the questions that the fitted threshold escalates.")]
 _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 
 def attach(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    group = typer.Typer(no_args_is_help=True, help="Measure recall, speed, dates and crash safety.")
+    group = typer.Typer(no_args_is_help=True, help="Measure recall, speed, dates, crash safety, routing and escalation.")
     group.command("recall")(recall)
     group.command("speed")(speed)
     group.command("dates")(dates)
     group.command("kill")(kill)
+    group.command("tiers")(tiers)
+    group.command("route")(route)
+    group.command("gate")(gate)
     app.add_typer(group, name="bench")
 
 
@@ -72,6 +80,31 @@ def dates(data: _Data, budget: _AnyBudget = None, as_json: _Json = False) -> Non
     _run(as_json, measure)
 
 
+def tiers(
+    data: _Data,
+    preset: Annotated[str, typer.Option("--presets", help="Names, with commas between.")] = "memflow,hymem,dmem,auto",
+    every: Annotated[int, typer.Option("--every", min=1, help="Take each n-th question only.")] = 1,
+    wrong: Annotated[float, typer.Option("--wrong", min=0, max=1, help="How often incomplete evidence is answered, wrongly.")] = 0.0,
+    miss: Annotated[float, typer.Option("--miss", min=0, max=1, help="Share of wrong answers that the judge passes.")] = 0.0,
+    alarm: Annotated[float, typer.Option("--alarm", min=0, max=1, help="Share of right answers that the judge fails.")] = 0.0,
+    as_json: _Json = False,
+) -> None:
+    """Simulate the presets with a model that answers right exactly when the evidence was in front of it: tokens, calls, escalations.
+
+    Example: tierkeep bench tiers --data my-chat.json --presets memflow,auto
+    """
+    names = [name.strip() for name in preset.split(",") if name.strip()]
+
+    def measure(out: Output) -> Any:
+        module = _module("tiers")
+        return _each(
+            out, data,
+            lambda path, tick: module.run(path, presets=names, every=every, wrong=wrong, miss=miss, alarm=alarm, progress=tick),
+        )
+
+    _run(as_json, measure)
+
+
 def speed(n: _Size = 10_000, durability: _Durability = "normal", as_json: _Json = False) -> None:
     """Measure writes, reads, size and start-up on this machine, with made-up texts.
 
@@ -92,6 +125,27 @@ def kill(trials: _Trials = 20, seed: _Seed = 1, as_json: _Json = False) -> None:
         with tempfile.TemporaryDirectory() as folder:
             totals: dict[str, int] = _module("kill").kill_trials(trials, Path(folder), seed)
         return {**totals, "ok": not (totals["lost"] or totals["unopenable"] or totals["verify_failed"])}
+
+    _run(as_json, measure)
+
+
+def route(data: _Data, as_json: _Json = False) -> None:
+    """Measure which questions the router rules take for questions about a time, and what share each intent and tier gets.
+
+    Example: tierkeep bench route --data my-chat.json
+    """
+    _run(as_json, lambda out: _each(out, data, lambda path, tick: _module("route").run(path, progress=tick)))
+
+
+def gate(data: _Data, budget: _Light = None, share: _Share = 0.3, as_json: _Json = False) -> None:
+    """Measure whether the sufficiency signal knows when evidence is missing; fitted on one half, reported on the other.
+
+    Example: tierkeep bench gate --data my-chat.json --budget 600
+    """
+
+    def measure(out: Output) -> Any:
+        budgets = budget or [600, 2048]
+        return _each(out, data, lambda path, tick: _module("gate").run(path, budgets=budgets, share=share, progress=tick))
 
     _run(as_json, measure)
 
@@ -158,9 +212,21 @@ def _shown(report: Any) -> list[RenderableType]:
     runs = report.get("runs", [report]) if isinstance(report, Mapping) else [report]
     shown: list[RenderableType] = []
     for run in runs:
-        flat = {name: _figure(value) for name, value in run.items() if not isinstance(value, list)}
-        shown += [facts(flat), Text()]
+        flat = {name: _figure(value) for name, value in run.items() if not isinstance(value, list) and name != "budgets"}
+        shown += [facts(flat), *_transfers(run.get("budgets", {})), Text()]
     return shown[:-1]
+
+
+def _transfers(budgets: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the table of a gate report: a row for each budget and direction; nothing for other reports."""
+    if not budgets:
+        return []
+    columns = ("n", "threshold", "auc", "auc_95", "share", "recall", "precision")
+    table = Table("budget", "fitted on, reported on", *columns)
+    for budget, figures in budgets.items():
+        for way in ("a_to_b", "b_to_a"):
+            table.add_row(budget, way.replace("_", " "), *(_inner(figures[way].get(name, "")) for name in columns))
+    return [table]
 
 
 def _figure(value: Any) -> str:

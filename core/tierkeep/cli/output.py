@@ -18,7 +18,7 @@ from rich.text import Text
 
 from tierkeep import TierkeepError
 from tierkeep.errors import ImportFormatError
-from tierkeep.records import Answer, Evidence, EvidenceItem, SkillCall
+from tierkeep.records import Answer, Evidence, EvidenceItem, SkillCall, Verdict
 
 #: C0 and C1 controls but tab and line feed; overrides of direction; invisible characters that hide text.
 _DRIVES_TERMINAL = re.compile(
@@ -182,6 +182,10 @@ def steps_table(answer: Answer) -> Table:
         said = (
             "-" if verdict is None else f"{'accepted' if verdict.accept else 'refused'} ({verdict.support:.0%} covered)"
         )
+        if verdict is not None and (failed := _failed(verdict)):
+            said += f", fails {failed}"
+        if verdict is not None and verdict.rewrite:
+            said += f"; looks up: {verdict.rewrite}"
         if verdict is not None and verdict.reasons:
             said += f": {'; '.join(verdict.reasons)}"
         entries.append(
@@ -197,6 +201,11 @@ def steps_table(answer: Answer) -> Table:
             )
         )
     return rows(("step", "tier", "plan", "evidence", "answer", "model skills", "ms", "verdict"), entries)
+
+
+def _failed(verdict: Verdict) -> str:
+    """Return the axes that failed."""
+    return ", ".join(axis for axis in ("relevance", "faithfulness", "completeness") if getattr(verdict, axis) == "fail")
 
 
 def _skill(made: SkillCall) -> str:

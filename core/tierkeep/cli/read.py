@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from tierkeep import ChatModel, Record
+from tierkeep import Record
 from tierkeep.cli.call import DONE, NOTHING, Call, command
-from tierkeep.cli.output import clean, day_and_time, evidence_table, literal, one_line, rows, steps_table
-from tierkeep.errors import NotFoundError, SettingsError
-from tierkeep.records import Event, Revision
+from tierkeep.cli.model import BaseUrl, Model, Preset, chat_model
+from tierkeep.cli.output import Output, clean, day_and_time, evidence_table, literal, one_line, rows, steps_table, to_json
+from tierkeep.errors import NotFoundError
+from tierkeep.records import Answer, Event, Revision
 
+if TYPE_CHECKING:
+    from tierkeep.scoped import ScopedMemory
+
+_ASK_JSON = "Print one JSON document; with --stream one JSON object a line, the answer last."
 _BEST = 8  # memories that `ask` shows beside its answer
 
 _Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")]
@@ -30,7 +35,7 @@ _Now = Annotated[str | None, typer.Option("--now", help='What "today" means, suc
 
 def attach(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "ask")(ask)
+    command(app, "ask", json_help=_ASK_JSON)(ask)
     command(app, "recall")(recall)
     command(app, "sessions")(sessions)
     command(app, "list")(list_events)
@@ -47,21 +52,50 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every attempt: plan, evidence, verdict, cost.")
     ] = False,
-    model: Annotated[
-        str, typer.Option("--model", envvar="TIERKEEP_MODEL", help="A chat model to route, answer and judge; none otherwise.")
-    ] = "",
-    base_url: Annotated[
-        str, typer.Option("--base-url", envvar="TIERKEEP_BASE_URL", help="Where an OpenAI-compatible server listens.")
-    ] = "",
-    preset: Annotated[str, typer.Option("--preset", help="auto or memflow.")] = "auto",
+    model: Model = "",
+    base_url: BaseUrl = "",
+    preset: Preset = "auto",
+    stream: Annotated[bool, typer.Option("--stream", help="Show the answer while it is written.")] = False,
 ) -> int:
     """Answer a question from memory, with the evidence. Exit code 1 when the memory does not have it.
 
     Example: tierkeep ask "Where does Ana live now?" --user ana --explain
     """
-    with call.mine(preset=preset, chat=_chat(model, base_url)) as mine:
-        answer = mine.ask(question, budget=budget, deadline_s=deadline, now=now)
-    shown: list[RenderableType] = [Panel(literal(answer.text), expand=False)]
+    with call.mine(preset=preset, chat=chat_model(model, base_url), derive="on_request") as mine:
+        verb = _streamed(mine, call.out) if stream else mine.ask
+        answer = verb(question, budget=budget, deadline_s=deadline, now=now)
+    if stream and call.out.as_json:
+        call.out.line(to_json(answer.model_dump(mode="json"), indent=None))
+    else:
+        shown: list[RenderableType] = [] if stream else [Panel(literal(answer.text), expand=False)]
+        call.out.result(answer.model_dump(mode="json"), *shown, *_grounds(answer, explain=explain))
+    return NOTHING if answer.abstained else DONE
+
+
+def _streamed(mine: ScopedMemory, out: Output) -> Callable[..., Answer]:
+    """Return `ask`, printing what is told as it comes. Text that does not count any more stands above a line that says so."""
+
+    def ask(question: str, **options: Any) -> Answer:
+        with mine.stream(question, **options) as told:
+            for item in told:
+                if isinstance(item, Answer):
+                    sys.stdout.write("" if out.as_json else "\n")
+                    return item
+                if out.as_json:
+                    out.line(to_json({"progress": item._asdict()}, indent=None))
+                elif item.what == "answer":
+                    sys.stdout.write(clean(item.text))
+                elif item.what == "discard":
+                    out.line("\n(reconsidering …)")
+                sys.stdout.flush()
+        raise InterruptedError("the stream ended before the answer")
+
+    return ask
+
+
+def _grounds(answer: Answer, *, explain: bool) -> list[RenderableType]:
+    """Return what an answer rests on, and, to explain it, its attempts and their cost."""
+    shown: list[RenderableType] = []
     if answer.evidence:
         shown += evidence_table(answer.evidence, limit=_BEST)
     if explain:
@@ -70,8 +104,7 @@ def ask(
             cost += f", {sum(answer.usage.calls.values())} model calls, {answer.usage.tokens_in} tokens in"
             cost += f", {answer.usage.tokens_out} out"
         shown += [Text(), Text(f"Attempts ({cost})", style="bold"), steps_table(answer)]
-    call.out.result(answer.model_dump(mode="json"), *shown)
-    return NOTHING if answer.abstained else DONE
+    return shown
 
 
 def recall(
@@ -161,17 +194,6 @@ def history(
     document = {"revisions": [revision.model_dump(mode="json") for revision in found]}
     call.out.result(document, rows(("when", "what was done", "value"), entries))
     return DONE
-
-
-def _chat(model: str, base_url: str) -> ChatModel | None:
-    """Return the model that was asked for. Its key comes from TIERKEEP_API_KEY, or, for OpenAI itself, from OPENAI_API_KEY."""
-    if not model:
-        if base_url:
-            raise SettingsError("--base-url names a server, but --model does not say which of its models to use")
-        return None
-    from tierkeep.models.openai import OpenAIChat
-
-    return OpenAIChat(model, base_url=base_url or None, api_key=os.environ.get("TIERKEEP_API_KEY") or None)
 
 
 def _newest(events: Iterable[Event], limit: int) -> list[Event]:

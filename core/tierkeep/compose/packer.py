@@ -25,18 +25,27 @@ Value = Callable[[float, float], float]
 _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]['\")\]]*\s")
 
 
-class Packed:
-    """A selection that fits: items in reading order, the rendered text, its tokens, and what was left out."""
+#: What worked-out lines may take: this share of the budget, and never more than so many tokens (ours: a line serves, it is not evidence).
+_COMPUTED_SHARE = 0.15
+_COMPUTED_TOKENS = 200
 
-    def __init__(self, items: tuple[EvidenceItem, ...], text: str, tokens: int, dropped: tuple[str, ...]) -> None:
+
+class Packed:
+    """A selection that fits: items in reading order, worked-out lines, the rendered text, its tokens, and what was left out."""
+
+    def __init__(
+        self, items: tuple[EvidenceItem, ...], text: str, tokens: int, dropped: tuple[str, ...], computed: tuple[str, ...] = ()
+    ) -> None:
         self.items = items
         self.text = text
         self.tokens = tokens
         self.dropped = dropped
+        self.computed = computed
 
 
 def pack(
-    items: Sequence[EvidenceItem], budget: int, counter: TokenCounter, *, value: Value | None = None, computed: Sequence[str] = ()
+    items: Sequence[EvidenceItem], budget: int, counter: TokenCounter, *, value: Value | None = None, computed: Sequence[str] = (),
+    session_share: float = 1.0,
 ) -> Packed:
     """Return the selection of `items` that fits into `budget` tokens when rendered.
 
@@ -45,28 +54,66 @@ def pack(
         budget: Tokens that the rendered block may have.
         counter: How tokens are counted.
         value: What an item is worth to the budget, from its score and its length in characters; its score alone when None.
-        computed: Worked-out lines; they are kept before any item when they fit at all.
+        computed: Worked-out lines, most important first. They get a small share of the budget, and none when the best item would then not
+            fit whole; `Packed.computed` says which were kept.
+        session_share: Share of the budget that items of one conversation may take when there are several; the best item always may.
     """
     order = _by_value(items, value)
-    chosen = _choose(items, order, budget - counter.count(rendering.block((), ("",))) - 8, counter, computed)
+    several = len({item.session for item in items if item.session}) > 1
+    most = int(budget * session_share) if several and session_share < 1.0 else budget
+    lines = _affordable(computed, budget, counter) if order else ()
+    if lines:
+        chosen = _choose(items, order, _room(budget, counter), counter, lines, most)
+        whole = any(item is items[order[0]] for item in chosen)
+        packed = _rendered(items, order, chosen, counter, lines)
+        if whole and packed.tokens <= budget:
+            return packed
+    chosen = _choose(items, order, _room(budget, counter), counter, (), most)
     if order and not any(item is items[order[0]] for item in chosen):
-        # The best one did not fit whole: its beginning is worth more than any number of lesser ones, and those that are much worse
-        # than it are there only because they are short.
-        best = items[order[0]]
-        least = _WORTH_KEEPING * best.score
-        alone = [best] if counter.count(rendering.block((best,), computed)) <= budget else _excerpt(best, budget, counter)
-        chosen = alone or [item for item in chosen if item.flag or item.score >= least]
-    text = rendering.block(_reading_order(chosen), computed)
-    tokens = counter.count(text)
-    while chosen and tokens > budget:
+        chosen = _in_place_of(items[order[0]], chosen, budget, counter)
+    packed = _rendered(items, order, chosen, counter, ())
+    while chosen and packed.tokens > budget:
         # Only when the parts do not add up to the whole; the least valuable goes first.
         chosen = chosen[:-1]
-        text = rendering.block(_reading_order(chosen), computed)
-        tokens = counter.count(text)
-    if tokens > budget or not chosen:
-        text, tokens, chosen = "", 0, []
+        packed = _rendered(items, order, chosen, counter, ())
+    return packed
+
+
+def _room(budget: int, counter: TokenCounter) -> int:
+    """Return the tokens that are left for lines when the frame is paid for."""
+    return budget - counter.count(rendering.block((), ("",))) - 8
+
+
+def _affordable(computed: Sequence[str], budget: int, counter: TokenCounter) -> tuple[str, ...]:
+    """Return the worked-out lines that together stay within their share, in the given order."""
+    most = min(int(budget * _COMPUTED_SHARE), _COMPUTED_TOKENS)
+    kept: list[str] = []
+    for entry in computed:
+        shown = rendering.plain(entry)
+        if shown and len(shown) <= most * 16 and counter.count("\n".join(["[worked out]", *map(rendering.plain, kept), shown])) <= most:
+            kept.append(entry)
+    return tuple(kept)
+
+
+def _in_place_of(best: EvidenceItem, chosen: Sequence[EvidenceItem], budget: int, counter: TokenCounter) -> list[EvidenceItem]:
+    """Return what is shown when the best item does not fit beside the rest.
+
+    Its beginning is worth more than any number of lesser ones, and those that are much worse than it are there only because they are short.
+    """
+    least = _WORTH_KEEPING * best.score
+    alone = [best] if counter.count(rendering.block((best,))) <= budget else _excerpt(best, budget, counter)
+    return alone or [item for item in chosen if item.flag or item.score >= least]
+
+
+def _rendered(
+    items: Sequence[EvidenceItem], order: Sequence[int], chosen: Sequence[EvidenceItem], counter: TokenCounter, lines: tuple[str, ...]
+) -> Packed:
+    """Return a selection as it is shown, with the count of the whole; nothing at all when no item was chosen."""
+    shown = tuple(_reading_order(chosen))
+    text = rendering.block(shown, lines) if shown else ""
     kept = {item.id for item in chosen}
-    return Packed(tuple(_reading_order(chosen)), text, tokens, tuple(items[i].id for i in order if items[i].id not in kept))
+    dropped = tuple(items[i].id for i in order if items[i].id not in kept)
+    return Packed(shown, text, counter.count(text) if text else 0, dropped, lines if shown else ())
 
 
 def _by_value(items: Sequence[EvidenceItem], value: Value | None) -> list[int]:
@@ -82,10 +129,11 @@ def _value(item: EvidenceItem, value: Value | None) -> float:
 
 
 def _choose(
-    items: Sequence[EvidenceItem], order: Sequence[int], room: int, counter: TokenCounter, computed: Sequence[str]
+    items: Sequence[EvidenceItem], order: Sequence[int], room: int, counter: TokenCounter, computed: Sequence[str], most: int
 ) -> list[EvidenceItem]:
     room -= sum(counter.count(f"{entry}\n") for entry in computed)
     chosen: list[EvidenceItem] = []
+    taken: dict[str, int] = {}
     headings: set[str] = set()
     misses = 0
     for index in order:
@@ -96,7 +144,11 @@ def _choose(
             misses += 1
             continue
         cost = counter.count(f"{rendering.line(item)}\n") + (0 if head in headings else counter.count(f"{head}\n"))
+        of_session = taken.get(item.session, 0) + cost
+        if cost <= room and item.session and chosen and of_session > most:
+            continue  # it would fit, but its conversation has had its share
         if cost <= room:
+            taken[item.session] = of_session
             chosen.append(item)
             headings.add(head)
             room -= cost

@@ -16,8 +16,9 @@ from typing import Any
 
 import tierkeep
 from tierkeep import Memory, Settings
-from tierkeep.evaluate.datasets import BenchQuestion, Conversation, ingest, load
+from tierkeep.evaluate.datasets import BenchQuestion, Conversation, load
 from tierkeep.evaluate.date_match import matches
+from tierkeep.evaluate.replay import replay
 from tierkeep.scoped import ScopedMemory
 
 
@@ -85,26 +86,13 @@ def run(
 
 
 def _replay(conversation: Conversation, memory: ScopedMemory, budget: int, tally: Tally, tick: Callable[[], object]) -> None:
-    """Store events up to each question's place and ask it there, so that no question sees the future it must not see."""
-    done = 0
-    for question, upto in _in_order(conversation.questions, len(conversation.events)):
-        done = _store(conversation, memory, done, upto, tally)
+    def stored(events: int, seconds: float) -> None:
+        tally.events += events
+        tally.ingest_s += seconds
+
+    for question in replay(conversation, memory, conversation.questions, stored):
         tally.rows.append(_ask(conversation.id, question, memory, budget))
         tick()
-
-
-def _in_order(questions: Iterable[BenchQuestion], everything: int) -> list[tuple[BenchQuestion, int]]:
-    """Return the questions with how many events each may see, those that may see least first."""
-    seen = [(question, everything if question.before is None else min(question.before, everything)) for question in questions]
-    return sorted(seen, key=lambda entry: entry[1])
-
-
-def _store(conversation: Conversation, memory: ScopedMemory, done: int, upto: int, tally: Tally) -> int:
-    if upto > done:
-        began = time.perf_counter()
-        tally.events += ingest(memory, conversation.events[done:upto])
-        tally.ingest_s += time.perf_counter() - began
-    return max(upto, done)
 
 
 def _ask(conversation: str, question: BenchQuestion, memory: ScopedMemory, budget: int) -> Row:
@@ -182,12 +170,9 @@ def run_dates(path: Path, *, budget: int | None = None, category: str = "tempora
         own = [q for c, q in asked if c is conversation]
         if not own:
             continue
-        tally = Tally()
         with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
             scope = memory.scope(user="bench")
-            done = 0
-            for question, upto in _in_order(own, len(conversation.events)):
-                done = _store(conversation, scope, done, upto, tally)
+            for question in replay(conversation, scope, own):
                 answer = scope.ask(question.question, budget=budget)
                 said = answer.short or answer.text
                 fits = matches(said, question.answer)

@@ -174,7 +174,12 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+def _order_batches(connection: sqlite3.Connection) -> None:
+    """Version 2: a scope's batches in their order, so that what changed since one of them is found without reading them all."""
+    connection.execute("CREATE INDEX batches_in_order ON batches(scope, tx)")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches)
 """Step i turns version i into version i + 1. A released step is never edited; a change of the tables is a new step."""
 
 SCHEMA_VERSION = len(STEPS)

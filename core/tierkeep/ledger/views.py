@@ -29,6 +29,10 @@ _SESSIONS = """SELECT s.name, count(*) FROM lexicon AS l JOIN sessions AS s ON s
 _TERMS = """SELECT l.seq, s.name, l.speaker, l.ts, l.terms, l.asks, l.length, l.own
     FROM lexicon AS l JOIN sessions AS s ON s.id = l.session WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
 _RECORDS = " ".join(("SELECT", RECORD_COLUMNS, "FROM records WHERE scope = ?"))
+_NEWEST_BATCH = "SELECT max(tx) FROM batches WHERE scope = ?"
+_TOUCHED = """SELECT j.record FROM batches AS b JOIN journal AS j ON j.tx = b.tx
+    WHERE b.scope = ? AND b.tx > ? GROUP BY j.record ORDER BY min(j.row)"""
+_CURSOR = "SELECT seq FROM cursors WHERE scope = ? AND name = ?"
 _RECORDS_BY_ID = " ".join((_RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
 
 
@@ -147,6 +151,22 @@ class SqliteView:
         """Return the records with these ids, in that order, whatever their status; unknown ids are left out."""
         found = {record.id: record for record in self._records(_RECORDS_BY_ID, dumps(list(ids)))} if ids else {}
         return [found[id_] for id_ in ids if id_ in found]
+
+    def changes(self, after: int = 0) -> tuple[int, list[str]]:
+        """Return the newest batch of record changes and the ids touched since `after`; see `tierkeep.protocols.View.changes`."""
+        with self._lend() as connection:
+            number = scopes.find(connection, self.scope)
+            newest = connection.execute(_NEWEST_BATCH, (number,)).fetchone()[0] or 0
+            if newest <= after:
+                return after, []
+            rows = connection.execute(_TOUCHED, (number, after)).fetchall()
+        return newest, [row[0] for row in rows]
+
+    def cursor(self, name: str) -> int:
+        """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
+        with self._lend() as connection:
+            row = connection.execute(_CURSOR, (scopes.find(connection, self.scope), name)).fetchone()
+        return int(row[0]) if row else 0
 
     def _records(self, statement: str, *values: Any) -> list[Record]:
         with self._lend() as connection:

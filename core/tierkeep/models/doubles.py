@@ -7,9 +7,10 @@ says, and vectors only know which words two texts share.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tierkeep.errors import ModelError, ModelReplyError
 from tierkeep.protocols import ChatReply, ChatRequest
+from tierkeep.streaming import GeneratedPieces
 from tierkeep.terms import analyze
 
 Line: TypeAlias = str | Mapping[str, Any] | Exception
@@ -48,6 +50,17 @@ class ScriptedChat:
             ModelError: The script is over, or says so.
             ModelReplyError: A schema was asked for and the reply is not a JSON object with its required keys.
         """
+        return _reply(self._next(request), request)
+
+    def stream(self, request: ChatRequest) -> GeneratedPieces:
+        """Return the script's next reply word by word; it fails as `complete` does, a reply that does not fit after its last word.
+
+        Raises:
+            ModelError: The script is over, or says so.
+        """
+        return GeneratedPieces(_word_by_word(self._next(request), request))
+
+    def _next(self, request: ChatRequest) -> str:
         with self._lock:
             turn = len(self.requests)
             self.requests.append(request)
@@ -59,9 +72,17 @@ class ScriptedChat:
             raise ModelError(f"the script has {len(self._script)} replies and was asked for number {turn + 1} (skill {request.skill!r})")
         if isinstance(line, Exception):
             raise line
-        text = line if isinstance(line, str) else json.dumps(line)
-        data = None if request.schema is None else _fitting(text, request.schema)
-        return ChatReply(text, data, tokens_in=_words(request.system) + _words(request.user), tokens_out=_words(text))
+        return line if isinstance(line, str) else json.dumps(line)
+
+
+def _reply(text: str, request: ChatRequest) -> ChatReply:
+    data = None if request.schema is None else _fitting(text, request.schema)
+    return ChatReply(text, data, tokens_in=_words(request.system) + _words(request.user), tokens_out=_words(text))
+
+
+def _word_by_word(text: str, request: ChatRequest) -> Generator[str, None, ChatReply]:
+    yield from re.findall(r"\s*\S+|\s+", text)
+    return _reply(text, request)
 
 
 def _fitting(text: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:

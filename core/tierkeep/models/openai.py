@@ -7,17 +7,17 @@ logger decides that conversations may stand in the log. Nothing is logged here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tierkeep.errors import InputError, ModelError, ModelReplyError, SettingsError
+from tierkeep.errors import ModelError, ModelReplyError, SettingsError
 from tierkeep.models.dialect import Dialect, content_text, first_choice, token_count
 from tierkeep.models.endpoint import GRACE_S, Endpoint, Refusal, stream_errors, whole_text
+from tierkeep.models.reply_stream import Piece, ReplyStream
 from tierkeep.models.structured import read_object, validator_of
 from tierkeep.protocols import ChatReply, ChatRequest
 from tierkeep.tokens import EstimateCounter
@@ -92,19 +92,21 @@ class OpenAIChat:
         return self._endpoint.run(lambda: self._complete(request), request.timeout_s)
 
     def stream(self, request: ChatRequest) -> ReplyStream:
-        """Return an iterator over the pieces of a free text, as they come; it has the whole reply and its cost at the end.
+        """Return an iterator over the pieces of a reply, as they come; it has the whole reply and its cost at the end.
 
-        The time limit runs from now, however slowly the pieces are taken.
+        With a schema the pieces are those of the JSON text; whether it fits shows when it is whole, and then `data` is there. The time
+        limit runs from now, however slowly the pieces are taken.
 
         Raises:
-            InputError: The request has a schema.
+            InputError: The request's schema is not a JSON schema.
+            ModelError: The client cannot be set up. What fails later is raised by the iterator.
         """
         if request.schema is not None:
-            raise InputError("only free text can be streamed: use complete() for a reply with a schema", field="schema")
-        pieces: SimpleQueue[_Piece] = SimpleQueue()
+            validator_of(request.schema)
+        pieces: SimpleQueue[Piece] = SimpleQueue()
         future = self._endpoint.start(lambda: self._stream(request, pieces), request.timeout_s)
         # The callback runs however the work ends: done, failed, cut off or closed.
-        future.add_done_callback(lambda done: pieces.put(_Piece(future=done)))
+        future.add_done_callback(lambda done: pieces.put(Piece(future=done)))
         return ReplyStream(pieces, future, self._endpoint, self._endpoint.limit(request.timeout_s) + GRACE_S)
 
     def close(self) -> None:
@@ -124,17 +126,27 @@ class OpenAIChat:
             said = self._read(body, request)
             tokens_in += said.tokens_in
             tokens_out += said.tokens_out
-            if request.schema is None:
-                return ChatReply(said.text, None, tokens_in, tokens_out)
-            reading = read_object(said.text, request.schema)
-            if reading.data is not None:
-                self._keeps_form = True
-                return ChatReply(said.text, reading.data, tokens_in, tokens_out)
-            # Plain text in reply to a schema, from a server that never kept to one: it does not know the field, and says nothing.
-            looser = dialect.looser() if reading.bare and dialect.form == "json_schema" and not self._keeps_form else None
-            if looser is None:
-                raise ModelReplyError(f"the reply of {self._endpoint.label} {reading.problem}", reply=said.text)
-            self._dialect = looser
+            reply = self._fitting(said, request, dialect)
+            if reply is not None:
+                return reply._replace(tokens_in=tokens_in, tokens_out=tokens_out)
+
+    def _fitting(self, said: _Said, request: ChatRequest, dialect: Dialect) -> ChatReply | None:
+        """Return the reply when it fits, None when a looser dialect, which is now the one to speak, may do better."""
+        if request.schema is None:
+            return ChatReply(said.text, None, said.tokens_in, said.tokens_out)
+        reading = read_object(said.text, request.schema)
+        if reading.data is not None:
+            self._keeps_form = True
+            return ChatReply(said.text, reading.data, said.tokens_in, said.tokens_out)
+        looser = dialect.looser() if reading.bare and self._unproven(dialect) else None
+        if looser is None:
+            raise ModelReplyError(f"the reply of {self._endpoint.label} {reading.problem}", reply=said.text)
+        self._dialect = looser
+        return None
+
+    def _unproven(self, dialect: Dialect) -> bool:
+        """Return whether plain text may mean that the server does not know the field for a schema, and says nothing."""
+        return dialect.form == "json_schema" and not self._keeps_form
 
     async def _agree(self, request: ChatRequest, method: Callable[[Any], Any], *, stream: bool = False) -> tuple[Dialect, Any]:
         """Make the request in a dialect that the server takes; return it with what it replied."""
@@ -182,8 +194,22 @@ class OpenAIChat:
         if reason == "length":
             raise ModelReplyError(f"the reply of {self._endpoint.label} was cut off at max_tokens={request.max_tokens}", reply=text)
 
-    async def _stream(self, request: ChatRequest, pieces: SimpleQueue[_Piece]) -> ChatReply:
-        _, chunks = await self._agree(request, lambda client: client.chat.completions.create, stream=True)
+    async def _stream(self, request: ChatRequest, pieces: SimpleQueue[Piece]) -> ChatReply:
+        tokens_in = tokens_out = 0
+        while True:
+            dialect, chunks = await self._agree(request, lambda client: client.chat.completions.create, stream=True)
+            # Text that may have to be asked for again in another dialect is kept back until it has begun an object.
+            held = request.schema is not None and self._unproven(dialect) and dialect.looser() is not None
+            said = await self._listen(chunks, request, pieces, held=held)
+            tokens_in += said.tokens_in
+            tokens_out += said.tokens_out
+            reply = self._fitting(said, request, dialect)
+            if reply is not None:
+                return reply._replace(tokens_in=tokens_in, tokens_out=tokens_out)
+            if "{" in said.text:
+                raise ModelReplyError(f"the reply of {self._endpoint.label} holds no JSON object", reply=said.text)
+
+    async def _listen(self, chunks: Any, request: ChatRequest, pieces: SimpleQueue[Piece], *, held: bool) -> _Said:
         texts: list[str] = []
         usage = reason = refusal = None
         try:
@@ -198,66 +224,17 @@ class OpenAIChat:
                     refusal = refusal or delta.get("refusal")
                     if piece := content_text(delta.get("content")):
                         texts.append(piece)
-                        pieces.put(_Piece(piece))
+                        if held and "{" in piece:
+                            held, piece = False, "".join(texts)
+                        if not held:
+                            pieces.put(Piece(piece))
             broken = reason is None
         except stream_errors():
             broken = True
         if broken:
             raise ModelError(f"the reply of {self._endpoint.label} broke off")
         self._check_end(reason, refusal, "".join(texts), request)
-        return ChatReply("".join(texts), None, *self._said("".join(texts), usage, request)[1:])
-
-
-class _Piece(NamedTuple):
-    text: str = ""
-    future: Future[ChatReply] | None = None
-
-
-class ReplyStream(Iterator[str]):
-    """The pieces of a reply as they come.
-
-    Attributes:
-        reply: The whole reply with its cost, once the last piece was taken; None before, and after a failure.
-    """
-
-    def __init__(self, pieces: SimpleQueue[_Piece], future: Future[ChatReply], endpoint: Endpoint, patience_s: float) -> None:
-        self.reply: ChatReply | None = None
-        self._pieces = pieces
-        self._future = future
-        self._endpoint = endpoint
-        self._patience_s = patience_s
-        self._over = False
-
-    def __next__(self) -> str:
-        """Return the next piece.
-
-        Raises:
-            ModelError: The server failed, took too long, or broke off; the pieces so far are not a whole reply.
-        """
-        if self._over:
-            raise StopIteration
-        try:
-            piece = self._pieces.get(timeout=self._patience_s)
-        except Empty:
-            piece = _Piece()
-        if piece.text:
-            return piece.text
-        self._over = True
-        if piece.future is None or piece.future.cancelled():
-            raise ModelError(f"{self._endpoint.label} was closed in the middle of a reply")
-        self.reply = piece.future.result()
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop listening; the server is told by the closed connection."""
-        self._over = True
-        self._future.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        return self._said("".join(texts), usage, request)
 
 
 class OpenAIEmbedder:

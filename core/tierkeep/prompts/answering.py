@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from tierkeep import rendering
-from tierkeep.records import Evidence, Intent
+from tierkeep.records import Event, Evidence, Intent
 from tierkeep.skills import Prompt, Reply
 
 _DATA = (
@@ -37,6 +38,12 @@ class SupportReply(Reply):
     missing: str = Field(description="what is missing, or empty")
 
 
+class SelectReply(Reply):
+    """Numbers of the lines that were chosen."""
+
+    ids: list[int]
+
+
 _CLASSIFY = """You sort questions that a person asks their own memory. Choose the one label that fits best.
 profile: a lasting trait, preference, identity or standing request of the person, or advice that depends on it. ("What am I allergic to?", \
 "Suggest a restaurant for me")
@@ -52,6 +59,7 @@ _ANSWER = f"""You answer a question from a person's memory, and from nothing els
 {_DATA}
 Each memory stands under its day, with a number in front. Dates in brackets were worked out for you: trust them over your own arithmetic.
 When memories contradict one another, the newest holds, and lines marked CURRENT hold over lines marked EARLIER.
+Lines under "[worked out]" were reckoned from the memories above them. A count of mentions there is not a count of events.
 Do not confuse the person who speaks with a person who is spoken of.
 Answer as briefly as the question allows, in the question's language. Give absolute dates, not "yesterday".
 In `used`, list the numbers of the memories that your answer rests on.
@@ -75,6 +83,26 @@ unsupported: a claim is missing from the memories or contradicts them.
 insufficient: the memories do not hold what the question asks for.
 Arithmetic and the wording do not matter. Reply in the given format."""
 
+_SELECT = f"""You look through a person's remembered messages for those that a question needs.
+{_DATA}
+Each line has a number, a day, a speaker and the beginning of a message. Return the numbers of the lines that hold the answer, a part of \
+it, or something that leads to it, the most telling first. Leave out what merely mentions the same things. If none does, return an empty list."""
+
+
+def selection(question: str, events: Sequence[Event], chars: int) -> Prompt:
+    """Return the prompt that asks which messages a question needs; a message's number is its place.
+
+    Args:
+        question: As asked.
+        events: To choose from.
+        chars: Characters of each that are shown.
+    """
+    lines = []
+    for number, event in enumerate(events):
+        text = rendering.plain(event.text[:chars])
+        lines.append(f"{number}| [{event.at[:10]}] {rendering.plain(event.speaker or event.role)}: {text}")
+    return Prompt(_SELECT, f"{rendering.fence(lines)}\nQuestion: {rendering.plain(question)}")
+
 
 def classify(question: str) -> Prompt:
     """Return the prompt that asks for a question's intent."""
@@ -91,11 +119,13 @@ def answer(intent: Intent, evidence: Evidence, question: str, now: str, carry: s
         now: ISO time that "today" means.
         carry: An earlier, unfinished answer (HyMem's buffer).
     """
-    buffer = f"An earlier attempt said: {rendering.plain(carry)}\n" if carry else ""
-    return Prompt(
-        _ANSWER,
-        f"{rendering.numbered(evidence)}\n{buffer}Today is {now[:10]}. {_DUTIES[intent]}\nQuestion: {rendering.plain(question)}",
-    )
+    tail = f"Today is {now[:10]}. {_DUTIES[intent]}\nQuestion: {rendering.plain(question)}"
+    return Prompt(_ANSWER, f"{rendering.numbered(evidence)}\n{found_before(carry)}{tail}")
+
+
+def found_before(carry: str) -> str:
+    """Return an earlier answer as part of a prompt, "" for none: it is made of remembered text, so it comes back as data."""
+    return rendering.fence([f"Found before: {rendering.plain(carry)}"]) + "\n" if carry else ""
 
 
 def support(question: str, said: str, evidence: Evidence) -> Prompt:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.records import TermRow
+from tierkeep.retrieve.columns import Column
 from tierkeep.retrieve.postings import PostingLists, Postings
 from tierkeep.terms import term_ids
 
@@ -26,47 +26,17 @@ _SPEAKER = 450
 _SPEAKER_TERM = 250
 
 
-class _Column:
-    """A one-dimensional array that grows by doubling."""
-
-    __slots__ = ("_data", "_used")
-
-    def __init__(self, dtype: type[np.generic]) -> None:
-        self._data: NDArray[Any] = np.zeros(16, dtype=dtype)
-        self._used = 0
-
-    def extend(self, values: Sequence[Any]) -> None:
-        """Appends the values."""
-        end = self._used + len(values)
-        if end > len(self._data):
-            grown = np.zeros(max(end, 2 * len(self._data)), dtype=self._data.dtype)
-            grown[: self._used] = self.values
-            self._data = grown
-        self._data[self._used : end] = values
-        self._used = end
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """The values so far: a view, replaced when the column grows."""
-        return self._data[: self._used]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held, room for growth included."""
-        return self._data.nbytes
-
-
 class ScopeIndex:
     """What lexical retrieval knows of one scope. `len(index)` is its number of events, N below."""
 
     def __init__(self, rows: Sequence[TermRow] = ()) -> None:
         """Builds the index of `rows`; equal to extending an empty one by them in any portions."""
         self._postings = PostingLists()
-        self._seq, self._ts = _Column(np.int64), _Column(np.float64)
-        self._session, self._speaker = _Column(np.int32), _Column(np.int32)
-        self._length, self._size, self._asks = _Column(np.int32), _Column(np.int32), _Column(np.bool_)
-        self._own = _Column(np.bool_)
-        self._previous, self._following = _Column(np.int32), _Column(np.int32)
+        self._seq, self._ts = Column(np.int64), Column(np.float64)
+        self._session, self._speaker = Column(np.int32), Column(np.int32)
+        self._length, self._size, self._asks = Column(np.int32), Column(np.int32), Column(np.bool_)
+        self._own = Column(np.bool_)
+        self._previous, self._following = Column(np.int32), Column(np.int32)
         self._session_codes: dict[str, int] = {}
         self._speaker_codes: dict[str, int] = {}
         self._speakers_by_term: dict[int, list[int]] = {}
@@ -111,6 +81,23 @@ class ScopeIndex:
         self._following.extend([-1] * len(rows))
         known = np.asarray(previous, np.int32)
         self._following.values[known[known >= 0]] = np.flatnonzero(known >= 0) + first_row
+
+    def relink(self, rows: NDArray[np.intp]) -> None:
+        """Makes neighbours of the rows that follow one another in the same session, in the order given; other rows get none.
+
+        For owners whose rows end, or do not stand in the order in which things were said. The session's next new row follows its
+        last one here.
+        """
+        codes = self.session[rows]
+        grouped = np.argsort(codes, kind="stable")
+        chained, of = rows[grouped].astype(np.int32), codes[grouped]
+        same = of[1:] == of[:-1]
+        self.previous[:], self.following[:] = -1, -1
+        self.previous[chained[1:][same]] = chained[:-1][same]
+        self.following[chained[:-1][same]] = chained[1:][same]
+        self._session_tail = [-1] * len(self._session_codes)
+        for at in np.flatnonzero(np.append(~same, True)) if len(chained) else ():
+            self._session_tail[int(of[at])] = int(chained[at])
 
     def _speaker_code(self, speaker: str) -> int:
         """The code of a speaker; a new one's name is analysed, so that a question that names it is noticed."""

@@ -76,20 +76,24 @@ def _queries(index: ScopeIndex, question: Question, settings: RetrievalSettings)
     return queries
 
 
-def rank(index: ScopeIndex, values: NDArray[np.float32], limit: int) -> NDArray[np.intp]:
-    """Rows of the best `limit` positive values: value descending, then newest, then `seq` ascending.
+def rank(
+    index: ScopeIndex, values: NDArray[np.float32], limit: int, places: NDArray[np.int64] | None = None
+) -> NDArray[np.intp]:
+    """Rows of the best `limit` positive values: value descending, then newest, then place ascending.
 
     Args:
         index: The scope's events, N of them.
         values: Shape (N,), such as `Scores.total`.
         limit: At most this many rows.
+        places: What decides last, shape (N,); None for `seq`.
     """
+    places = index.seq if places is None else places
     rows = np.flatnonzero(values > 0)
     if limit < len(rows):
         # Everything level with the last admitted value stays until the tie rule has decided.
         least = np.partition(values[rows], len(rows) - limit)[len(rows) - limit] if limit > 0 else np.inf
         rows = rows[values[rows] >= least]
-    order = np.lexsort((index.seq[rows], -index.ts[rows], -values[rows]))
+    order = np.lexsort((places[rows], -index.ts[rows], -values[rows]))
     return rows[order[:limit]]
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
 from tierkeep.errors import ModelError
 from tierkeep.protocols import ChatModel, ChatReply, ChatRequest
+from tierkeep.streaming import StreamingChatModel
 
 #: A schema that any model can fill; the contract looks at the shape of the reply, never at its sense.
 SCHEMA = {
@@ -15,7 +21,10 @@ SCHEMA = {
 
 
 class ChatModelContract:
-    """What every `ChatModel` must hold. Each test's docstring says where a failure usually comes from."""
+    """What every `ChatModel` must hold. Each test's docstring says where a failure usually comes from.
+
+    A model without `stream` skips the tests of streams.
+    """
 
     def make_chat(self) -> ChatModel:
         """Return a model that answers free text, and fills `SCHEMA` when it is given."""
@@ -58,3 +67,38 @@ class ChatModelContract:
         except ModelError:
             return
         raise AssertionError("a model that cannot answer must raise ModelError or ModelReplyError")
+
+    def _streaming(self, chat: ChatModel) -> StreamingChatModel:
+        if not isinstance(chat, StreamingChatModel):
+            pytest.skip("the model gives its replies whole")
+        return chat
+
+    @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "schema"])
+    def test_a_stream_is_the_reply_in_pieces(self, schema: Mapping[str, Any] | None) -> None:
+        """Usual cause: pieces of a reply that was asked for twice, or `reply` set before its end."""
+        request = ChatRequest("answer", "Answer briefly.", "What is the capital of France?", schema=schema)
+        stream = self._streaming(self.make_chat()).stream(request)
+        assert stream.reply is None
+        text = "".join(stream)
+        assert isinstance(stream.reply, ChatReply)
+        assert stream.reply.text == text
+        assert stream.reply.tokens_in > 0
+        assert (stream.reply.data is None) is (schema is None)
+        assert list(stream) == []
+        stream.close()
+
+    def test_a_stream_may_be_closed(self) -> None:
+        """Usual cause: the rest is still given, or a second close fails."""
+        stream = self._streaming(self.make_chat()).stream(ChatRequest("answer", "Answer briefly.", "What is the capital of France?"))
+        stream.close()
+        stream.close()
+        assert list(stream) == []
+
+    def test_failure_of_a_stream_is_ours(self) -> None:
+        """Usual cause: the client library's own exception comes through, or the pieces just end."""
+        chat = self._streaming(self.make_broken_chat())
+        try:
+            list(chat.stream(ChatRequest("answer", "Answer briefly.", "Anyone there?", schema=SCHEMA, timeout_s=5.0)))
+        except ModelError:
+            return
+        raise AssertionError("a stream that cannot answer must raise ModelError or ModelReplyError")

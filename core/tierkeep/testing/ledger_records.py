@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused
-from tierkeep.records import Authority, Op, Origin
+from tierkeep.records import Authority, Op, Origin, Scope
 from tierkeep.testing.ledger_under_test import ANA, BOB, LedgerUnderTest, draft, record, refused, snapshot, state
 
 __all__ = ["RecordContract"]
@@ -212,3 +212,85 @@ class RecordContract(LedgerUnderTest):
         for scope, id_ in ((ANA, "nothing"), (BOB, "r"), (ANA, "")):
             with refused(NotFoundError):
                 self.ledger.history(scope, id_)
+
+    # ---------------------------------------------------------------------------------- changes and cursors
+
+    def test_changes_name_what_newer_batches_touched(self) -> None:
+        """Each id once, in the order of first touch; both records of a supersede; nothing when nothing is newer."""
+        a, b = (event.id for event in self._append("a", "b"))
+        view = self.ledger.view(ANA)
+        assert view.changes() == (0, [])
+        self._apply(*(Op(op="add", record=record(id_, a)) for id_ in ("r1", "r2", "r3")))
+        first, ids = view.changes()
+        assert first > 0 and ids == ["r1", "r2", "r3"]
+        assert view.changes(first) == (first, [])
+        self._apply(Op(op="update", target="r2", patch={"text": "new"}), Op(op="stat", target="r2", patch={"n": 1}))
+        self._apply(Op(op="supersede", target="r1", record=record("r4", b)), Op(op="retract", target="r2"))
+        second, ids = view.changes(first)
+        assert second > first and ids == ["r2", "r1", "r4"]
+        assert view.changes() == (second, ["r1", "r2", "r3", "r4"])
+        self._append("events change no record")
+        assert view.changes(second) == (second, [])
+        assert view.changes(second + 1000) == (second + 1000, [])
+
+    def test_changes_belong_to_one_scope(self) -> None:
+        """What another owner does is not seen, though batches are numbered over all of them."""
+        a, b = self._append("a")[0].id, self._append("b", scope=BOB)[0].id
+        self._add("r1", a)
+        newest, _ = self.ledger.view(ANA).changes()
+        self._apply(Op(op="add", record=record("r2", b, scope=BOB)), scope=BOB)
+        assert self.ledger.view(ANA).changes() == (newest, ["r1"])
+        others, ids = self.ledger.view(BOB).changes()
+        assert others > newest and ids == ["r2"]
+        assert self.ledger.view(Scope(user="nobody")).changes() == (0, [])
+
+    def test_changes_follow_undo_and_leave_out_what_was_not_committed(self) -> None:
+        """Undo is a batch; a transaction's own ops have none before it ends, and never one when it fails."""
+        a = self._append("a")[0].id
+        view = self.ledger.view(ANA)
+        self._add("r1", a)
+        first, _ = view.changes()
+        with self.ledger.transaction(ANA) as tx:
+            tx.apply([Op(op="add", record=record("r2", a))])
+            assert tx.view.changes(first) == view.changes(first) == (first, [])
+        second, ids = view.changes(first)
+        assert ids == ["r2"]
+        with refused(OpRefused), self.ledger.transaction(ANA) as tx:
+            tx.apply([Op(op="add", record=record("r3", a))])
+            tx.apply([Op(op="add", record=record("r1", a))])
+        assert view.changes(second) == (second, [])
+        generation = view.generation
+        self.ledger.undo(ANA)
+        third, ids = view.changes(second)
+        assert third > second and ids == ["r2"] and view.get(ids) == [] and view.generation != generation
+
+    def test_what_is_gone_changes_the_generation(self) -> None:
+        """A delete, a forget: what an index holds may have gone. An add, an update and a retraction leave it as it is."""
+        a, b = (event.id for event in self._append("a", "b"))
+        view = self.ledger.view(ANA)
+        start = view.generation
+        self._add("r1", a)
+        self._add("r2", b)
+        self._apply(Op(op="update", target="r1", patch={"text": "new"}), Op(op="retract", target="r1"))
+        assert view.generation == start
+        self._apply(Op(op="delete", target="r1"))
+        deleted = view.generation
+        assert deleted != start
+        self.ledger.forget(ANA, [b])
+        assert view.generation not in (start, deleted) and view.records(status=None) == []
+
+    def test_a_view_shows_the_cursors_that_were_committed(self) -> None:
+        """A view's cursor is the transaction's once that is over, by name and by scope; a failed one leaves it."""
+        seq = self._append("a")[0].seq
+        view = self.ledger.view(ANA)
+        assert view.cursor("deriver") == 0
+        with self.ledger.transaction(ANA) as tx:
+            tx.advance("deriver", seq)
+            assert tx.view.cursor("deriver") == tx.cursor("deriver") == seq
+        assert view.cursor("deriver") == seq
+        with refused(OpRefused), self.ledger.transaction(ANA) as tx:
+            tx.advance("deriver", seq + 7)
+            tx.apply([Op(op="delete", target="nothing")])
+        with self.ledger.transaction(ANA) as tx:
+            assert tx.cursor("deriver") == view.cursor("deriver") == seq
+        assert view.cursor("other") == self.ledger.view(BOB).cursor("deriver") == 0

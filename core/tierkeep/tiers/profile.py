@@ -10,8 +10,8 @@ from tierkeep.plans import about_another
 from tierkeep.protocols import Gathered, View
 from tierkeep.records import Hit, Plan, Query, Record
 from tierkeep.retrieve.profile import matching
+from tierkeep.retrieve.sessions import in_session
 from tierkeep.terms import analyze
-from tierkeep.tiers.sessions import in_session
 
 #: They say which value is wanted, not of what.
 _TIME_WORDS = re.compile(r"\b(?:now|nowadays|currently|today|at the moment|these days|still)\b", re.IGNORECASE)

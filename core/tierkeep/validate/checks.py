@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from tierkeep.allowance import Allowance
 from tierkeep.dates.questions import asks_for_time
-from tierkeep.records import FROM_OUTSIDE, Axis, Draft, Evidence, Plan, Query, Source, Verdict
+from tierkeep.records import FROM_OUTSIDE, Axis, Draft, Evidence, EvidenceItem, Plan, Query, Source, Verdict
 from tierkeep.settings import GateSettings
 from tierkeep.terms import analyze
 
@@ -17,6 +18,25 @@ _OWN_AFFAIR = re.compile(
 )
 #: A name inside a question: capitalised, and not its first word.
 _NAMED = re.compile(r"(?<=[\w,] )[A-Z\u00c0-\u00de][\w'\u2019-]+")
+
+
+def from_outside_only(evidence: Evidence, draft: Draft) -> bool:
+    """Return whether all that an answer rests on could have been written by anybody (tools, pages, documents).
+
+    A model may name other memories than it took its words from, or none. So its answer also counts as from outside when it adds words to
+    the question that outside memories have and none of the inside ones it names.
+    """
+    used = [item for item in evidence.items if item.id in draft.used]
+    inside = [item for item in used if item.origin not in FROM_OUTSIDE]
+    if not inside or draft.source != "model":
+        return bool(used) and not inside
+    added = set(analyze(draft.text)) - set(analyze(evidence.question))
+    outside = (item for item in evidence.items if item.origin in FROM_OUTSIDE)
+    return not added & _terms(inside) and bool(added & _terms(outside))
+
+
+def _terms(items: Iterable[EvidenceItem]) -> set[str]:
+    return {term for item in items for term in analyze(f"{item.speaker} {item.text} {item.at} {' '.join(item.dates)}")}
 
 
 class LexicalValidator:
@@ -54,7 +74,7 @@ class LexicalValidator:
         if asked and not shared and not any(item.flag for item in used):
             reasons.append("no cited memory shares a word with the question")
             return "fail"
-        if used and all(item.origin in FROM_OUTSIDE for item in used):
+        if from_outside_only(evidence, draft):
             reasons.append("only an unverified source says so")
             return "fail"
         if _OWN_AFFAIR.search(query.text) and used and all(item.origin == Source.IMPORTED for item in used):

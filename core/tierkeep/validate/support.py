@@ -27,12 +27,15 @@ class SupportValidator:
         rules: The deterministic validator; it judges extractive answers, and any answer when the model cannot.
         judged_attempts: Attempts that the model judges; later ones are checked by the rules alone, which keeps MemFlow's bound of
             four calls for a question.
+        judge: Who judges instead of MemFlow's one call; it is shown only the memories that the answer names (`auto`: D-Mem's axes at a
+            tenth of the tokens).
     """
 
-    def __init__(self, skills: Skills, rules: Validator, judged_attempts: int = 1) -> None:
+    def __init__(self, skills: Skills, rules: Validator, judged_attempts: int = 1, *, judge: Validator | None = None) -> None:
         self._skills = skills
         self._rules = rules
         self._judged_attempts = judged_attempts
+        self._judge = judge
 
     def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft, allowance: Allowance) -> Verdict:
         """Return the verdict: rules, then the short-answer exemption, then the model."""
@@ -49,6 +52,8 @@ class SupportValidator:
             return Verdict(accept=True, relevance="pass", faithfulness="pass", completeness="unknown", support=1.0)
         if plan.attempt >= self._judged_attempts:
             return ruled.model_copy(update={"accept": ruled.faithfulness != "fail"})
+        if self._judge is not None:
+            return self._judge.validate(query, plan, _cited(evidence, draft), draft, allowance)
         reply = self._skills.use(
             "judge", answering.support(query.text, draft.text, evidence), answering.SupportReply, allowance, max_tokens=64
         )
@@ -81,6 +86,17 @@ def _failure(text: str) -> str:
         if runs[run] >= _LOOP:
             return "the answer repeats itself"
     return ""
+
+
+def _cited(evidence: Evidence, draft: Draft) -> Evidence:
+    """Return the evidence with the memories that the answer names, and the worked-out lines that rest on nothing else."""
+    used = frozenset(draft.used)
+    items = tuple(item for item in evidence.items if item.id in used)
+    if len(items) == len(evidence.items):
+        return evidence
+    lines = [entry for entry in zip(evidence.computed, evidence.computed_from, strict=True) if used.issuperset(entry[1])]
+    narrowed = {"items": items, "computed": tuple(text for text, _ in lines), "computed_from": tuple(behind for _, behind in lines)}
+    return evidence.model_copy(update=narrowed)
 
 
 def _all_in(text: str, evidence: Evidence) -> bool:

@@ -13,6 +13,7 @@ from datetime import date
 from typing import NamedTuple
 from urllib.parse import quote
 
+from tierkeep.allowance import Allowance
 from tierkeep.dates import TimeSpan, find_times
 from tierkeep.protocols import Span, View
 from tierkeep.records import FROM_USER, Authority, Event, Record, Source
@@ -81,7 +82,7 @@ class ProfileRules:
     def __init__(self, settings: ProfileSettings) -> None:
         self._settings = settings
 
-    def extract(self, span: Span, view: View) -> list[Record]:
+    def extract(self, span: Span, view: View, allowance: Allowance) -> list[Record]:
         """Return draft records of kind "profile", in reading order.
 
         `attrs` holds `slot`, `value`, `subject`, `profile_kind`, `single`, and `ends=True` when the sentence ends a value

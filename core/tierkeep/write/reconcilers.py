@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tierkeep.allowance import Allowance
 from tierkeep.protocols import Extractor, Span, View
 from tierkeep.records import Op, Record
 from tierkeep.terms import analyze
@@ -37,29 +38,29 @@ class SlotReconciler:
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
 
-    def reconcile(self, drafts: Sequence[Record], view: View) -> list[Op]:
+    def reconcile(self, drafts: Sequence[Record], view: View, allowance: Allowance) -> list[Op]:
         """Return ops for profile drafts; drafts of one call see one another."""
         ops: list[Op] = []
         for family, own in _families(drafts).items():
             held = view.records(kind="profile", prefix=family, status=None)
             if any(_moment(draft) < _touched(record) for draft in own for record in held):
-                entries = _fold([], [*self._statements(held, view, family), *own])
+                entries = _fold([], [*self._statements(held, view, allowance, family), *own])
             else:
                 entries = _fold(held, own)
             ops += _difference(held, entries)
         return ops
 
-    def rebuild(self, view: View) -> list[Op]:
+    def rebuild(self, view: View, allowance: Allowance) -> list[Op]:
         """Return the ops that make the profile what its remaining sources say (after a forget has blanked some of it)."""
         held = view.records(kind="profile", status=None)
-        folded = [entry for own in _families(self._statements(held, view)).values() for entry in _fold([], own)]
+        folded = [entry for own in _families(self._statements(held, view, allowance)).values() for entry in _fold([], own)]
         return _difference(held, folded)
 
-    def _statements(self, records: Sequence[Record], view: View, family: str = "") -> list[Record]:
+    def _statements(self, records: Sequence[Record], view: View, allowance: Allowance, family: str = "") -> list[Record]:
         """Return the statements in the records' sources again, in ledger order; of one family when it is named."""
         sources = list(dict.fromkeys(source for record in records for source in record.sources))
         events = sorted(view.events(sources), key=lambda event: event.seq)
-        drafts = [draft for event in events for draft in self._extractor.extract(Span((event,)), view)]
+        drafts = [draft for event in events for draft in self._extractor.extract(Span((event,)), view, allowance)]
         return [draft for draft in drafts if not family or _family(draft) == family]
 
 

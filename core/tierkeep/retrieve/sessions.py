@@ -8,6 +8,8 @@ from itertools import chain
 from tierkeep.protocols import View
 from tierkeep.records import Record
 
+__all__ = ["in_session", "saying"]
+
 
 def in_session(records: Sequence[Record], session: str | None, view: View) -> list[Record]:
     """Return the records whose value was said in the session, in the same order; all of them for None.
@@ -17,11 +19,12 @@ def in_session(records: Sequence[Record], session: str | None, view: View) -> li
     """
     if session is None or not records:
         return list(records)
-    saying = {record.id: _saying(record) for record in records}
-    said = {event.id for event in view.events(list(dict.fromkeys(chain.from_iterable(saying.values())))) if event.session == session}
-    return [record for record in records if said.intersection(saying[record.id])]
+    of_record = {record.id: saying(record) for record in records}
+    said = {event.id for event in view.events(list(dict.fromkeys(chain.from_iterable(of_record.values())))) if event.session == session}
+    return [record for record in records if said.intersection(of_record[record.id])]
 
 
-def _saying(record: Record) -> tuple[str, ...]:
+def saying(record: Record) -> tuple[str, ...]:
+    """Return the ids of the events that said what the record says."""
     sources = record.roots or record.sources
     return sources if record.status == "active" or len(sources) == 1 else sources[:-1]
