@@ -293,8 +293,7 @@ def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, att
         if steps:
             allowance.tell(Progress("discard"))
         tried.add((plan.tier, plan.search_text))
-        # An attempt that declined has no answer to carry; the one before it still has.
-        carry = next((step.draft.text for step in reversed(steps) if step.draft and not step.draft.abstained), "")
+        carry = next((step.draft.text for step in reversed(steps) if step.draft and _carries(step)), "")
         step, good = attempt(query, plan, view, stages, allowance, carry)
         made, now = allowance.made(mark), allowance.ms()
         steps.append(step.model_copy(update={"skills": made, "usage": Usage.of(made, now - began)}))
@@ -303,6 +302,12 @@ def _run(query: Query, view: View, stages: ReadStages, allowance: Allowance, att
             break
         plan = stages.policy.next(query, steps)
     return steps
+
+
+def _carries(step: Step) -> bool:
+    """Return whether the next attempt may build on this answer: not when it is off the question, or only outsiders say so."""
+    refused = step.verdict is not None and step.verdict.relevance == "fail"
+    return step.draft is not None and not step.draft.abstained and not refused
 
 
 def _cut_short(step: Step) -> Step:

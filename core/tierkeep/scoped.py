@@ -188,6 +188,8 @@ class ScopedMemory:
     def undo(self) -> list[str]:
         """Take back the last change to derived records (not to events); return the ids of the records it touched.
 
+        That change may be a derivation of the background, and what it made is not derived again.
+
         Raises:
             NotFoundError: There is nothing to undo.
             ScopeError: This scope is bound to a session, and the last change may be another's.
@@ -197,6 +199,8 @@ class ScopedMemory:
 
     def restore(self, rows: Iterable[Mapping[str, Any]], *, trusted: bool) -> tuple[int, int]:
         """Write rows that `export` made into this scope, all or nothing; return (events, records) that were new.
+
+        Call `maintain` first where a preset derives records and events are unread: else the restored ones are derived once more.
 
         Args:
             rows: Decoded JSON objects, the header first.

@@ -145,9 +145,10 @@ def test_what_only_the_web_says_is_accepted_in_no_tier(tmp_path: Path) -> None:
 
 
 def test_an_earlier_answer_comes_back_as_data(tmp_path: Path) -> None:
-    long = answered("A man who came by bus and looked at the boiler of the neighbours", 0)
+    long = answered("A man who came by bus and looked at the boiler of the neighbours", 0, 1)
     fails = {"relevance": "pass", "faithfulness": "fail", "completeness": "pass"}
-    _, chat = ask(tmp_path, playing(classify={"label": "targeted"}, answer=[long, answered("Anselmo", 0)], select={"ids": [0]}, judge=fails))
+    script = playing(classify={"label": "targeted"}, answer=[long, declined()], select={"ids": [0]}, judge=fails, scan={"facts": []})
+    _, chat = ask(tmp_path, script)
     carried = next(request.user for request in chat.requests if "Found before: " in request.user)
     outside = re.sub(r"<memory-(\w+)>.*?</memory-\1>", "", carried, flags=re.DOTALL)
     assert "by bus" in carried and "by bus" not in outside

@@ -42,6 +42,7 @@ def test_a_record_of_two_conversations_is_shown_to_neither_and_what_each_said_st
         asked = len(chat.requests)
         bound = memory.scope(user="ana", session="a")
         answer, evidence = bound.ask(QUESTION), bound.recall(QUESTION)
+        assert BOTH not in [record.text for record in bound.records(status=None)]
     assert [item.text for item in evidence.items] == ["I keep the spare key in the kitchen."]
     assert all("shed" not in step.evidence.text for step in answer.trace)
     assert chat.requests[asked:] and all("shed" not in request.user for request in chat.requests[asked:])

@@ -226,7 +226,7 @@ def test_a_deliberation_that_does_not_fit_is_not_begun_and_the_trace_says_so(tmp
         settings = Settings.model_validate({"ceilings": ceilings})
         model = Model(answer=said("A man", 0), judge={**PASS, "relevance": "fail"}, scan=scored(("Anselmo.", 9, [0])))
         answer, chat = ask(tmp_path / name, model, settings=settings)
-        assert "scan" not in skills(chat) and len(chat.requests) <= 3
+        assert "scan" not in skills(chat) and len(chat.requests) <= 4
         assert answer.tiers == ("facts", "deliberation")
         assert "no deliberation" in answer.trace[1].evidence.note and "targeted" in answer.trace[1].evidence.note
 
@@ -379,3 +379,10 @@ def test_without_a_model_it_works_on_rules_and_repeats_itself(tmp_path: Path) ->
 def test_without_a_model_the_rules_scan_everything(tmp_path: Path) -> None:
     answer, _ = ask(tmp_path, None, question="Which boat sank in the fjord?", derive="with_write")
     assert answer.abstained and answer.tiers == ("facts", "deliberation")
+
+
+def test_the_selection_shows_the_beginning_of_a_long_message(tmp_path: Path) -> None:
+    told = [*TOLD, ("Ana", "The boiler. " + "It hums and hums. " * 2_000)]
+    _, chat = ask(tmp_path, Model(select={"ids": [0]}, answer=said("Anselmo", 0), judge=PASS), told, settings=dmem(filter=True))
+    selection = next(request for request in chat.requests if request.skill == "select")
+    assert "It hums" in selection.user and len(selection.user) < 5_000

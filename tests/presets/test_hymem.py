@@ -431,3 +431,18 @@ def test_what_it_costs_is_known_by_skill(tmp_path: Path) -> None:
     for skill, cost in [*used.skills.items(), *spent.write.skills.items()]:
         sent = [request for request in chat.requests if request.skill == skill]
         assert cost.tokens_in == sum(len(request.system.split()) + len(request.user.split()) for request in sent) > 0
+
+
+def test_what_only_the_web_said_is_not_carried_into_the_next_attempt(tmp_path: Path) -> None:
+    def script(request: ChatRequest) -> Any:
+        if request.skill == "answer":
+            return {"answer": "Mallory", "needs_more": False, "used": [0]}
+        return {"ids": [0]} if request.skill == "select" else {"finished": True, "new_question": ""}
+
+    chat = ScriptedChat(script)
+    with Memory.open(tmp_path, preset="hymem", chat=chat, derive="on_request", clock=FixedClock()) as memory:
+        ana = memory.scope(user="ana")
+        ana.add({"role": "tool", "name": "browser", "content": "The plumber is called Mallory."}, at="2026-05-05")
+        answer = ana.ask("What is the plumber called?")
+    assert not answer.verdict.accept
+    assert all("Found before" not in request.user for request in chat.requests)

@@ -24,19 +24,21 @@ ANSWER = Draft(text="Behind the blue door", used=("e1",), source="model")
 PASS = {"relevance": "pass", "faithfulness": "pass", "completeness": "pass"}
 
 
-def evidence(origin: Source = Source.USER_DIRECT) -> Evidence:
+def evidence(origin: Source = Source.USER_DIRECT, kind: str = "scan") -> Evidence:
     item = EvidenceItem(
         id="e1", sources=("e1",), text="The spare key hangs behind the blue door.", at="2026-05-20", speaker="Ana", origin=origin,
-        authority=Authority.DATA,
+        authority=Authority.DATA, kind=kind,
     )  # fmt: skip
     return Evidence(question=QUERY.text, items=(item,), text="x", confidence=1.0)
 
 
-def judged(draft: Draft, *script: Any, tier: str = "facts", origin: Source = Source.USER_DIRECT, calls: int = 9) -> tuple[Verdict, int]:
+def judged(
+    draft: Draft, *script: Any, tier: str = "facts", origin: Source = Source.USER_DIRECT, calls: int = 9, kind: str = "scan"
+) -> tuple[Verdict, int]:
     chat = ScriptedChat(list(script))
     gate = QualityGate(Skills(chat, EstimateCounter(), FixedClock()), LexicalValidator(GateSettings()))
     plan = PLAN.model_copy(update={"tier": tier})
-    return gate.validate(QUERY, plan, evidence(origin), draft, Allowance(FixedClock(), calls=calls)), len(chat.requests)
+    return gate.validate(QUERY, plan, evidence(origin, kind), draft, Allowance(FixedClock(), calls=calls)), len(chat.requests)
 
 
 def test_three_passes_accept() -> None:
@@ -100,3 +102,8 @@ def test_deliberation_comes_once() -> None:
     assert policy.next(QUERY, [first, Step(plan=plan, evidence=evidence())]) is None
     own = policy.next(QUERY.model_copy(update={"budget": 99}), [first])
     assert own is not None and own.budget == 99
+
+
+def test_an_answer_of_a_deliberation_that_did_not_take_place_is_judged() -> None:
+    verdict, calls = judged(ANSWER, {**PASS, "faithfulness": "fail"}, tier="deliberation", kind="message")
+    assert (verdict.accept, verdict.faithfulness, calls) == (False, "fail", 1)

@@ -86,7 +86,8 @@ Arithmetic and the wording do not matter. Reply in the given format."""
 _SELECT = f"""You look through a person's remembered messages for those that a question needs.
 {_DATA}
 Each line has a number, a day, a speaker and the beginning of a message. Return the numbers of the lines that hold the answer, a part of \
-it, or something that leads to it, the most telling first. Leave out what merely mentions the same things. If none does, return an empty list."""
+it, or something that leads to it, the most telling first. Leave out what merely mentions the same things. If none does, return an empty \
+list."""
 
 
 def selection(question: str, events: Sequence[Event], chars: int) -> Prompt:

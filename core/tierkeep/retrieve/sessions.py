@@ -15,13 +15,18 @@ def in_session(records: Sequence[Record], session: str | None, view: View) -> li
     """Return the records whose value was said in the session, in the same order; all of them for None.
 
     The last source of a record that is over is the message that ended it, which says nothing of its value. Status and end may come
-    from another session: what was said later elsewhere ended it there.
+    from another session: what was said later elsewhere ended it there. A profile value says the same in each of its sources; a merged
+    sentence or an updated fact tells of all of them, so all must have been said in the session.
     """
     if session is None or not records:
         return list(records)
     of_record = {record.id: saying(record) for record in records}
     said = {event.id for event in view.events(list(dict.fromkeys(chain.from_iterable(of_record.values())))) if event.session == session}
-    return [record for record in records if said.intersection(of_record[record.id])]
+    return [record for record in records if _told(record, of_record[record.id], said)]
+
+
+def _told(record: Record, sources: Sequence[str], said: set[str]) -> bool:
+    return bool(said.intersection(sources)) if record.kind == "profile" else said.issuperset(sources)
 
 
 def saying(record: Record) -> tuple[str, ...]:

@@ -18,12 +18,13 @@ class QualityGate:
     """One judge call on three axes; any that fails sends the question to the deliberation. No scores, no threshold, no weights.
 
     Ours: an abstention fails without a call; a judge that replies and never fits the format fails all axes; a judge that cannot be reached
-    leaves it to the rules. An answer of the final tier is not judged again, but what only an unverified source says is never accepted.
+    leaves it to the rules. An answer of the final tier is not judged again when everything was read for it, but what
+    only an unverified source says is never accepted.
 
     Args:
         skills: The judge.
         rules: Judges extractive answers, and any answer when the judge cannot be reached.
-        final: Name of the tier whose answers are final; "" for none (`auto`, whose deliberation may have been too dear to take place).
+        final: Name of the tier whose answers are final; "" for none (`auto`, where even an answer from everything is checked).
     """
 
     def __init__(self, skills: Skills, rules: Validator, final: str = "deliberation") -> None:
@@ -33,7 +34,7 @@ class QualityGate:
 
     def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft, allowance: Allowance) -> Verdict:
         """Return the verdict, after one call at most."""
-        early = _without_a_call(evidence, draft, final=plan.tier == self._final)
+        early = _without_a_call(evidence, draft, final=_is_final(plan, evidence, self._final))
         if early is not None:
             return early
         if draft.source != "model":
@@ -66,13 +67,18 @@ class VoteGate:
 
     def validate(self, query: Query, plan: Plan, evidence: Evidence, draft: Draft, allowance: Allowance) -> Verdict:
         """Return the verdict."""
-        early = _without_a_call(evidence, draft, final=plan.tier == self._final)
+        early = _without_a_call(evidence, draft, final=_is_final(plan, evidence, self._final))
         if early is not None:
             return early
         if draft.agreed is None:
             return self._rules.validate(query, plan, evidence, draft, allowance)
         reasons = () if draft.agreed else ("the answers do not agree",)
         return Verdict(accept=draft.agreed, faithfulness="pass" if draft.agreed else "unknown", reasons=reasons, source="model")
+
+
+def _is_final(plan: Plan, evidence: Evidence, tier: str) -> bool:
+    """Return whether everything was read for the answer; a deliberation that was too dear has searched instead: no scan's facts."""
+    return plan.tier == tier and any(item.kind == "scan" for item in evidence.items)
 
 
 def _without_a_call(evidence: Evidence, draft: Draft, *, final: bool) -> Verdict | None:
