@@ -376,3 +376,38 @@ def test_a_conversation_that_goes_on_slowly_does_not_hold_up_what_lies_beyond_th
 
 def test_settings_are_in_the_fingerprint() -> None:
     assert Settings(deriving=Deriving(calls=1)).sha256() != Settings().sha256()
+
+
+class Broken:
+    """A model with a defect: it raises what no model should."""
+
+    name = "broken"
+
+    def complete(self, request: ChatRequest) -> ChatReply:
+        raise RuntimeError("a defect")
+
+
+def test_a_defect_of_the_model_does_not_fail_a_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Memory.open(tmp_path, preset="dmem", chat=Broken(), derive="with_write") as memory:
+        assert len(memory.scope(user="ana").add(["One thing I said.", "Another thing I said."], at="2026-03-01").ids) == 2
+    assert "RuntimeError" in caplog.text and "a defect" not in caplog.text
+
+
+def test_units_that_the_rules_read_for_the_model_are_counted(tmp_path: Path) -> None:
+    with Memory.open(tmp_path, preset="hymem", derive="on_request", chat=ScriptedChat(lambda request: ModelError("down"))) as memory:
+        tell(memory)
+        assert memory.scope(user="ana").maintain().by_rules == DAYS
+
+
+def test_a_forget_says_what_waits_to_be_derived_again(tmp_path: Path) -> None:
+    def script(request: ChatRequest) -> dict[str, object]:
+        return {"items": [f"Ana and Berta painted chairs, {len(request.user)} of them."], "ops": []}
+
+    with Memory.open(tmp_path, preset="hymem", derive="on_request", chat=ScriptedChat(script)) as memory:
+        tell(memory, 1)
+        ana = memory.scope(user="ana")
+        ana.maintain()
+        report = ana.forget(ids=[next(ana.events()).id])
+        assert report.waiting > 0 and report.complete
+        ana.maintain()
+        assert ana.records("key_information") and not ana.records(status="quarantined")

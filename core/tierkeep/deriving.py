@@ -79,7 +79,8 @@ class Deriving:
         if self._when == "with_write":
             try:
                 return self.run(scope, final=False)
-            except TierkeepError as error:
+            except Exception as error:  # noqa: BLE001
+                # A model of the caller's own may raise anything, and what was written is stored: who writes again would store it twice.
                 _LOG.warning("deriving failed and is tried again with the next write: %s", type(error).__name__)
         elif self._when == "background":
             self._enqueue(scope)

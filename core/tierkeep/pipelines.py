@@ -86,9 +86,9 @@ class Deriver:
         drafts = [draft for span in spans for extractor in self.extractors for draft in extractor.extract(span, view, allowance)]
         return self.reconciler.reconcile(drafts, view, allowance) if drafts else []
 
-    def blanked(self, view: View) -> bool:
-        """Return whether a forget has left records of its kinds without their text."""
-        return any(not record.text and record.kind in self.kinds for record in view.records(status="quarantined"))
+    def blanked(self, view: View) -> int:
+        """Return the number of records of its kinds that a forget has left without their text."""
+        return sum(not record.text and record.kind in self.kinds for record in view.records(status="quarantined"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         new = [event for event, duplicate in appended if not duplicate]
         for deriver in stages.immediate if new else ():
             behind = transaction.cursor(deriver.name) < before
-            waiting = list(transaction.view.scan(after_seq=transaction.cursor(deriver.name))) if behind else new
-            spans = deriver.segmenter.segment(waiting, transaction.view, final=True)
+            unread = list(transaction.view.scan(after_seq=transaction.cursor(deriver.name))) if behind else new
+            spans = deriver.segmenter.segment(unread, transaction.view, final=True)
             records += transaction.apply(deriver.ops(spans, transaction.view, allowance))
-            transaction.advance(deriver.name, waiting[-1].seq)
+            transaction.advance(deriver.name, unread[-1].seq)
     return Observed(tuple((event, duplicate) for event, duplicate in appended), tuple(records))
 
 
@@ -189,7 +189,7 @@ def derive(scope: Scope, ledger: Ledger, stages: WriteStages, allowance: Allowan
 
 
 def _derive(deriver: Deriver, backlog: Backlog, allowance: Allowance, grant: Grant) -> MaintainReport:
-    done = failed = 0
+    done = failed = by_rules = 0
     records: dict[str, None] = {}
     usage = Usage()
     while not allowance.expired() and (spans := backlog.next(deriver.segmenter)):
@@ -203,10 +203,11 @@ def _derive(deriver: Deriver, backlog: Backlog, allowance: Allowance, grant: Gra
 
             changed = backlog.settle(span, ops)
             done, failed, usage = done + 1, failed + (changed is None), usage + Usage.of(own.made(), own.ms())
+            by_rules += any(call.answered_by == "fallback" for call in own.made())
             records.update(dict.fromkeys(changed or ()))
             allowance.tell(Progress("derive", done=done, total=done + backlog.left()))
         backlog.advance()
-    return MaintainReport(spans=done, records=tuple(records), pending=backlog.pending(), failed=failed, usage=usage)
+    return MaintainReport(spans=done, records=tuple(records), pending=backlog.pending(), failed=failed, by_rules=by_rules, usage=usage)
 
 
 def rebuild(deriver: Deriver, scope: Scope, ledger: Ledger, allowance: Allowance) -> MaintainReport:
@@ -226,7 +227,8 @@ def rebuild(deriver: Deriver, scope: Scope, ledger: Ledger, allowance: Allowance
 def _added(one: MaintainReport, other: MaintainReport) -> MaintainReport:
     return MaintainReport(
         spans=one.spans + other.spans, records=tuple(dict.fromkeys((*one.records, *other.records))),
-        pending=one.pending + other.pending, failed=one.failed + other.failed, usage=one.usage + other.usage,
+        pending=one.pending + other.pending, failed=one.failed + other.failed,
+        by_rules=one.by_rules + other.by_rules, usage=one.usage + other.usage,
     )
 
 
@@ -247,6 +249,11 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
                 changed = transaction.apply(deriver.reconciler.rebuild(transaction.view, allowance))
                 rebuilt += len(transaction.view.get(changed))
     return forgotten.report.model_copy(update={"rederived": rebuilt})
+
+
+def waiting(view: View, stages: WriteStages) -> int:
+    """Return the number of records that stay blank until `derive` runs."""
+    return sum(deriver.blanked(view) for deriver in stages.deferred)
 
 
 def recall(query: Query, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:

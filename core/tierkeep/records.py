@@ -723,6 +723,7 @@ class MaintainReport(Frozen):
         records: Ids of records that were added or changed, in order.
         pending: Events that are still waiting, because time or the allowance ran out.
         failed: Units whose records could not be stored; they were passed over, and the log says why.
+        by_rules: Units for which the model was asked and the rules had to answer; they are not read again.
         usage: What it cost in model calls.
     """
 
@@ -730,6 +731,7 @@ class MaintainReport(Frozen):
     records: tuple[str, ...] = ()
     pending: int = 0
     failed: int = 0
+    by_rules: int = 0
     usage: Usage = Usage()
 
 
@@ -747,6 +749,7 @@ class ForgetReport(Frozen):
         events: Number of events removed.
         records: Number of derived records removed because all their sources are gone.
         rederived: Number of records rebuilt from the sources that remain.
+        waiting: Number of records that stay blank until they are derived again, in the background or by `maintain`.
         canaries: Number of rare terms of the removed text that were looked for afterwards.
         residue: Where any of them was still found ("file:…", "table.column"); empty when nothing is left.
         complete: True when the sweep ran over every table and file and found nothing.
@@ -756,6 +759,7 @@ class ForgetReport(Frozen):
     events: int = 0
     records: int = 0
     rederived: int = 0
+    waiting: int = 0
     canaries: int = 0
     residue: tuple[str, ...] = ()
     complete: bool = True

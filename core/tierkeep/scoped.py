@@ -148,7 +148,8 @@ class ScopedMemory:
         doomed = self._doomed(ids, session)
         report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
         derived = memory._deriving.notice(self.scope) or MaintainReport()
-        return report.model_copy(update={"rederived": report.rederived + len(derived.records)})
+        waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
+        return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})
 
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
         """Derive now what presets with their own records (hymem, dmem) have not come to, unfinished conversations included.

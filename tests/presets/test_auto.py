@@ -190,3 +190,15 @@ def test_the_neighbours_of_a_pick_are_those_of_its_own_conversation(tmp_path: Pa
         opened = ana.ask(QUESTION).trace[1]
     assert opened.plan.tier == "opened"
     assert [item.text for item in opened.evidence.items] == ["My boiler is loud.", "It was Anselmo.", "He did the boiler."]
+
+
+@pytest.mark.parametrize(("passes", "tiers"), [(True, ("targeted",)), (False, ("targeted", "opened", "deliberation"))])
+def test_an_answer_whose_memory_shares_no_word_with_the_question_is_for_the_judge(
+    tmp_path: Path, passes: bool, tiers: tuple[str, ...]
+) -> None:
+    status = "pass" if passes else "fail"
+    axes = {"relevance": status, "faithfulness": "pass", "completeness": "pass"}
+    said = playing(classify={"label": "targeted"}, answer=answered("Anselmo", 0), judge=axes, select={"ids": [0]}, scan={"facts": []})
+    answer, chat = ask(tmp_path, said, question=QUESTION)
+    assert answer.verdict.accept is passes and answer.tiers == tiers
+    assert "judge" in skills(chat)

@@ -70,7 +70,8 @@ def test_an_echo_of_the_question_is_no_answer() -> None:
 
 
 def test_a_citation_that_shares_no_word_with_the_question_is_refused() -> None:
-    assert check("Where is the spare key?", model("It rained."), item("It rained.")).relevance == "fail"
+    verdict = check("Where is the spare key?", model("It rained."), item("It rained."))
+    assert not verdict.accept and verdict.relevance == "unknown"  # a judge may see a connection; the rules alone do not accept it
 
 
 def test_a_profile_item_answers_without_sharing_a_word() -> None:
@@ -100,7 +101,7 @@ def test_a_quote_that_rests_on_nothing_is_refused() -> None:
 def test_support_is_a_share_and_a_refusal_has_a_reason(question: str, said: str, ground: str, confidence: float) -> None:
     verdict = check(question, model(said), item(ground), confidence=confidence)
     assert 0.0 <= verdict.support <= 1.0
-    assert verdict.accept == ("fail" not in (verdict.relevance, verdict.faithfulness, verdict.completeness))
+    assert verdict.accept == (verdict.relevance == "pass" and "fail" not in (verdict.faithfulness, verdict.completeness))
     assert verdict.accept or verdict.reasons
 
 

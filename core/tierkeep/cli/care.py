@@ -74,6 +74,8 @@ def _forgotten(report: ForgetReport) -> list[Text]:
     lines = [Text(f"Forgot {counted(report.events, 'event')} and {derived} derived from nothing else.")]
     if report.rederived:
         lines.append(Text(f"{counted(report.rederived, 'record')} made again from the sources that remain."))
+    if report.waiting:
+        lines.append(Text(f"{counted(report.waiting, 'record')} blank until derived again: tierkeep maintain.", "bold"))
     if not report.complete:
         lines.append(literal(f"Not complete: {report.note} {' '.join(report.residue)}".strip(), "bold red"))
     elif report.events:

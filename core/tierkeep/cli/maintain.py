@@ -39,6 +39,11 @@ def maintain(call: Call, deadline: _Deadline = None, model: Model = "", base_url
 
 def _said(report: MaintainReport) -> list[Text]:
     lines = [Text(f"Read {counted(report.spans, 'unit')}; {counted(len(report.records), 'record')} added or changed.")]
+    if not report.spans and not report.records and not report.pending:
+        lines = [Text("Nothing was waiting to be derived.")]
+    if report.by_rules:
+        told = f"{counted(report.by_rules, 'unit')} read by the rules, because the model failed; they are not read again."
+        lines.append(Text(told, "bold"))
     if report.usage.calls:
         calls = counted(sum(report.usage.calls.values()), "model call")
         lines.append(Text(f"It took {calls}, {report.usage.tokens_in} tokens in and {report.usage.tokens_out} out."))

@@ -69,6 +69,9 @@ def ask(
     else:
         shown: list[RenderableType] = [] if stream else [Panel(literal(answer.text), expand=False)]
         call.out.result(answer.model_dump(mode="json"), *shown, *_grounds(answer, explain=explain))
+    failed = [made for step in answer.trace for made in step.skills if made.answered_by == "fallback"]
+    if failed and not explain:
+        call.out.remark(f"the rules stood in for the model ({failed[0].skill}: {failed[0].note}); --explain shows every attempt")
     return NOTHING if answer.abstained else DONE
 
 

@@ -60,11 +60,12 @@ class LexicalValidator:
         relevance = self._relevance(query, evidence, draft, reasons)
         support, faithfulness = self._faithfulness(evidence, draft, reasons)
         completeness = self._completeness(evidence, reasons)
-        accept = "fail" not in (relevance, faithfulness, completeness)
+        accept = relevance == "pass" and "fail" not in (faithfulness, completeness)
         return Verdict(accept=accept, relevance=relevance, faithfulness=faithfulness, completeness=completeness,
                        support=round(support, 4), reasons=tuple(reasons))
 
     def _relevance(self, query: Query, evidence: Evidence, draft: Draft, reasons: list[str]) -> Axis:
+        unclear = False
         asked, said = set(analyze(query.text)), set(analyze(draft.text))
         if asked and said and len(asked & said) / len(asked | said) > self._settings.max_jaccard:
             reasons.append("the answer repeats the question")
@@ -73,7 +74,10 @@ class LexicalValidator:
         shared = any(asked & set(analyze(f"{item.speaker} {item.text}")) for item in used)
         if asked and not shared and not any(item.flag for item in used):
             reasons.append("no cited memory shares a word with the question")
-            return "fail"
+            # A model may have put two and two together ("live" and "moved to"), which a judge can see; a quotation is only a guess.
+            if draft.source == "extractive":
+                return "fail"
+            unclear = True
         if from_outside_only(evidence, draft):
             reasons.append("only an unverified source says so")
             return "fail"
@@ -88,7 +92,7 @@ class LexicalValidator:
         if asks_for_time(query.text) == "when" and not _NUMBER.search(draft.text):
             reasons.append("a time was asked for and none is given")
             return "fail"
-        return "pass"
+        return "unknown" if unclear else "pass"
 
     def _faithfulness(self, evidence: Evidence, draft: Draft, reasons: list[str]) -> tuple[float, Axis]:
         """Every number of the answer must be in the evidence or follow from a time in it; most other words too."""

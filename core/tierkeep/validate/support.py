@@ -48,10 +48,10 @@ class SupportValidator:
         ruled = self._rules.validate(query, plan, evidence, draft, allowance)
         if ruled.relevance == "fail":
             return ruled  # off the question, or only somebody unverified says so: no judge makes that good
-        if len(words) <= _SHORT and _all_in(draft.text, evidence):
+        if ruled.relevance == "pass" and len(words) <= _SHORT and _all_in(draft.text, evidence):
             return Verdict(accept=True, relevance="pass", faithfulness="pass", completeness="unknown", support=1.0)
         if plan.attempt >= self._judged_attempts:
-            return ruled.model_copy(update={"accept": ruled.faithfulness != "fail"})
+            return ruled.model_copy(update={"accept": ruled.relevance == "pass" and ruled.faithfulness != "fail"})
         if self._judge is not None:
             return self._judge.validate(query, plan, _cited(evidence, draft), draft, allowance)
         reply = self._skills.use(
@@ -59,7 +59,7 @@ class SupportValidator:
         )
         if reply is None:
             # A judge that talks nonsense must not send a good answer round again and again; what the rules say stands.
-            return ruled.model_copy(update={"accept": ruled.faithfulness != "fail"})
+            return ruled.model_copy(update={"accept": ruled.relevance == "pass" and ruled.faithfulness != "fail"})
         supported = reply.verdict == "supported"
         return Verdict(
             accept=supported,
