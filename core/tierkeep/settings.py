@@ -137,8 +137,7 @@ class HyMemSettings(_Group):
         deep_budget: Evidence tokens of the deep tier (tiers 2.4: 6,144; ours: five opened conversations of chat fit into 4,096).
         iterations: Rounds of the reflection loop (tiers 2.3: 2).
         merge_neighbours: Existing sentences compared with a new one (tiers 2.2: 5).
-        merge_at_least: Similarity from which they are compared, cosine of embeddings (tiers 2.2: 0.82).
-        merge_at_least_lexical: The same for the lexical similarity that stands in where there is no embedder (ours).
+        merge_at_least_lexical: Lexical similarity from which they are compared (ours: it stands in for the cosine of 0.82 of tiers 2.2).
     """
 
     session_tokens: int = Field(default=2_048, ge=1)
@@ -154,7 +153,6 @@ class HyMemSettings(_Group):
     deep_budget: int = Field(default=4_096, ge=1)
     iterations: int = Field(default=2, ge=1)
     merge_neighbours: int = Field(default=5, ge=1)
-    merge_at_least: float = Field(default=0.82, ge=0, le=1)
     merge_at_least_lexical: float = Field(default=0.5, ge=0, le=1)
 
 
@@ -165,8 +163,7 @@ class DMemSettings(_Group):
         similar: Existing facts shown to the extraction (tiers 3.2: 10).
         recent: Messages before the pair that it sees (tiers 3.2: 9).
         neighbours: Existing facts compared with a new one (tiers 3.2: 5).
-        at_least: Similarity from which they are compared, cosine of embeddings (tiers 3.2: 0.8).
-        at_least_lexical: The same for the lexical similarity that stands in where there is no embedder (ours).
+        at_least_lexical: Lexical similarity from which they are compared (ours: it stands in for the cosine of 0.8 of tiers 3.2).
         k: Facts for each speaker (tiers 3.3: 30).
         chunk: Messages in one scan (tiers 3.5: 60).
         overlap: Messages before them that it also sees (tiers 3.5: 4).
@@ -187,7 +184,6 @@ class DMemSettings(_Group):
     similar: int = Field(default=10, ge=0)
     recent: int = Field(default=9, ge=0)
     neighbours: int = Field(default=5, ge=1)
-    at_least: float = Field(default=0.8, ge=0, le=1)
     at_least_lexical: float = Field(default=0.5, ge=0, le=1)
     k: int = Field(default=30, ge=1)
     chunk: int = Field(default=60, ge=1)

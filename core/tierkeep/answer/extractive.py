@@ -17,14 +17,10 @@ from tierkeep.dates import answer_time, describe, find_times
 from tierkeep.dates.durations import find_durations
 from tierkeep.dates.questions import asks_for_time
 from tierkeep.records import FROM_OUTSIDE, Authority, Draft, Evidence, EvidenceItem, Plan, Query
+from tierkeep.sentences import sentences
 from tierkeep.terms import analyze
 
 NOT_IN_MEMORY = "Not in memory."
-#: A stop inside a word or a number ("1.5", "example.org") or after a title ("Dr. Ko") ends no sentence.
-_SENTENCE = re.compile(
-    r"(?:[^.!?\u3002\uff01\uff1f\n]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
-    r"(?:[.!?\u3002\uff01\uff1f]+['\")\]]*|\n|$)"
-)
 #: Sentences of one item that are looked at; a longer text is quoted from its beginning.
 _SENTENCES = 40
 _QUOTE = 320
@@ -222,15 +218,15 @@ def _wanted(query: Query) -> set[str]:
 
 def _window(item: EvidenceItem, wanted: set[str], rarity: Mapping[str, float]) -> tuple[float, str]:
     """Return the one or two sentences in a row that cover most of what is wanted, and how much that is; (0, "") for no text."""
-    sentences = _sentences(item.text)
-    terms = [wanted & set(analyze(sentence)) for sentence in sentences]
+    spoken = sentences(item.text, _SENTENCES)
+    terms = [wanted & set(analyze(sentence)) for sentence in spoken]
     best, quote = 0.0, ""
-    for first, last in _windows(sentences):
+    for first, last in _windows(spoken):
         found = terms[first] | terms[last]
         worth = sum(rarity.get(term, 0.0) for term in sorted(found)) - (_SECOND if last > first else 0.0)
-        worth -= 0.5 if sentences[last].endswith("?") else 0.0
+        worth -= 0.5 if spoken[last].endswith("?") else 0.0
         if not quote or worth > best:
-            best, quote = worth, _telling(sentences, first, last, wanted)
+            best, quote = worth, _telling(spoken, first, last, wanted)
     return best, quote
 
 
@@ -255,24 +251,13 @@ def _telling(sentences: Sequence[str], first: int, last: int, wanted: set[str]) 
 
 def _best_sentence(query: Query, item: EvidenceItem) -> str:
     wanted = set(analyze(query.text))
-    sentences = _sentences(item.text)
-    return max(sentences, key=lambda s: (len(wanted & set(analyze(s))), -sentences.index(s)), default=item.text)
+    spoken = sentences(item.text, _SENTENCES)
+    return max(spoken, key=lambda s: (len(wanted & set(analyze(s))), -spoken.index(s)), default=item.text)
 
 
 def _rarity(items: Sequence[EvidenceItem]) -> dict[str, float]:
     spread = Counter(term for item in items for term in set(analyze(item.text)))
     return {term: math.log(1 + len(items) / count) for term, count in spread.items()}
-
-
-def _sentences(text: str) -> list[str]:
-    found: list[str] = []
-    for match in _SENTENCE.finditer(text):
-        sentence = match.group().strip()
-        if sentence:
-            found.append(sentence)
-        if len(found) == _SENTENCES:
-            break
-    return found
 
 
 def _cite(item: EvidenceItem, sentence: str) -> str:

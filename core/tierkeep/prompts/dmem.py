@@ -43,12 +43,6 @@ class ConsolidateReply(Reply):
     ops: list[UpdateOp]
 
 
-class SelectReply(Reply):
-    """Numbers of the lines that are needed."""
-
-    ids: list[int]
-
-
 class ScannedFact(Reply):
     """A fact found in a piece of the history, its worth for the question, and the messages it rests on."""
 

@@ -42,12 +42,6 @@ class MergeReply(Reply):
     ops: list[MergeDecision]
 
 
-class SelectReply(Reply):
-    """Numbers of the sentences whose conversations should be read in full."""
-
-    ids: list[int]
-
-
 class ReflectionReply(Reply):
     """Whether an answer settles its question, and what to ask next when it does not."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tierkeep.allowance import Allowance
 from tierkeep.prompts import dmem
+from tierkeep.prompts.answering import SelectReply
 from tierkeep.protocols import Gathered, View
 from tierkeep.records import Hit, Plan, Query
 from tierkeep.retrieve.derived import DerivedSearch
@@ -62,6 +63,6 @@ def chosen(skills: Skills, query: Query, hits: Sequence[Hit], allowance: Allowan
         hits: What may be shown, in the order in which it is numbered from 0.
         allowance: What the question may still spend.
     """
-    reply = skills.use("select", dmem.select(query.text, hits), dmem.SelectReply, allowance, max_tokens=_MAX_TOKENS)
+    reply = skills.use("select", dmem.select(query.text, hits), SelectReply, allowance, max_tokens=_MAX_TOKENS)
     wanted = set(reply.ids) if reply is not None else set()
     return [hit for place, hit in enumerate(hits) if place in wanted] or list(hits)

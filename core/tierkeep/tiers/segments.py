@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tierkeep.allowance import Allowance
 from tierkeep.prompts import hymem
+from tierkeep.prompts.answering import SelectReply
 from tierkeep.protocols import Gathered, TokenCounter, View
 from tierkeep.records import Event, Hit, Plan, Query, Record
 from tierkeep.retrieve.derived import DerivedSearch
@@ -86,7 +87,7 @@ class SegmentTier:
         chosen: dict[str, Record] = {}
         for start in range(0, len(sentences), self._settings.group):
             group = sentences[start : start + self._settings.group]
-            reply = skills.use("select", hymem.selection(question, group), hymem.SelectReply, allowance, max_tokens=_MAX_TOKENS)
+            reply = skills.use("select", hymem.selection(question, group), SelectReply, allowance, max_tokens=_MAX_TOKENS)
             for number in reply.ids if reply is not None else ():
                 if 0 <= number < len(group):
                     chosen.setdefault(group[number].id, group[number])
