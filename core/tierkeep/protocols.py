@@ -37,7 +37,7 @@ from tierkeep.records import (
 
 __all__ = [
     "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
-    "Gathered", "Guard", "Ledger", "Policy", "Reconciler", "Router", "Segmenter", "Span", "Tier", "TokenCounter", "Transaction",
+    "Gathered", "Guard", "Ledger", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier", "TokenCounter", "Transaction",
     "Validator", "View",
 ]  # fmt: skip
 
@@ -72,6 +72,34 @@ class Embedder(Protocol):
 
         Raises:
             ModelError: The model is down or replied with something that is not vectors.
+        """
+        ...
+
+
+@runtime_checkable
+class QueryEmbedder(Embedder, Protocol):
+    """An embedder for which a question is not a text like any other (E5's and BGE's prefixes, instructed models)."""
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors of questions, to be compared with those of `embed`; shape and errors are those of `embed`."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Reads a question and a text together and says how relevant the text is: dearer than a search, and better.
+
+    Attributes:
+        name: What the trace and the doctor call it.
+    """
+
+    name: str
+
+    def rerank(self, question: str, texts: Sequence[str], allowance: Allowance) -> NDArray[np.float32]:
+        """Return relevances, shape (len(texts),), in input order, finite; higher is better, the scale is the reranker's own.
+
+        Raises:
+            ModelError: The model is down, took too long, or replied with something else. The search's own order then stands.
         """
         ...
 
