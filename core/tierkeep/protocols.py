@@ -37,8 +37,8 @@ from tierkeep.records import (
 
 __all__ = [
     "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
-    "Gathered", "Guard", "Ledger", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier", "TokenCounter", "Transaction",
-    "Validator", "View",
+    "Gathered", "Guard", "Ledger", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier",
+    "TokenCounter", "Transaction", "Validator", "VectorPage", "View",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------ ports
@@ -154,6 +154,20 @@ class ChatModel(Protocol):
 # --------------------------------------------------------------------------------------------------- the ledger
 
 
+class VectorPage(NamedTuple):
+    """Some events' vectors, in ledger order.
+
+    Attributes:
+        seqs: Places of the events, shape (events,), ascending.
+        parts: How many vectors each has, shape (events,), at least 1: a long text has one for each of its parts.
+        matrix: All of them, shape (sum of parts, dimension), unit vectors.
+    """
+
+    seqs: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+
+
 class View(Protocol):
     """Read-only window on one scope. Everything it returns belongs to `scope`; there is no way to ask for more.
 
@@ -191,6 +205,14 @@ class View(Protocol):
 
     def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
         """Yield what a lexical index needs of each event, in ledger order."""
+        ...
+
+    def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
+        """Yield the vectors that the embedder of this identity made of the scope's events, in ledger order, in pages of bounded size."""
+        ...
+
+    def embedded(self, identity: str) -> int:
+        """Return the place up to which this embedder has been through the scope's events; 0 at first."""
         ...
 
     def records(
@@ -269,6 +291,27 @@ class Transaction(Protocol):
 
     def advance(self, name: str, seq: int) -> None:
         """Remember that deriver `name` has read up to `seq`."""
+        ...
+
+
+    def put_vectors(self, identity: str, dimension: int, rows: Sequence[tuple[int, NDArray[np.float32]]], upto: int) -> int:
+        """Store vectors of events, in place of those that the same embedder made before; return of how many events.
+
+        An event that is gone, or another owner's, gets none: vectors are made outside of transactions, and a forget may come between.
+
+        Args:
+            identity: `Embedder.identity`.
+            dimension: `Embedder.dimension`.
+            rows: Places of events, and the vectors of each, shape (parts, dimension), at least one part.
+            upto: Up to which event the embedder has now been through the scope; kept for `View.embedded`.
+
+        Raises:
+            InputError: The dimension is not the one that this embedder's vectors have here.
+        """
+        ...
+
+    def drop_vectors(self, but: str) -> int:
+        """Drop the scope's vectors that other embedders than `but` made, and how far they came; return of how many events."""
         ...
 
 
