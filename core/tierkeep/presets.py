@@ -17,7 +17,7 @@ from tierkeep.errors import SettingsError
 from tierkeep.pipelines import Deriver, ReadStages, WriteStages
 from tierkeep.prompts import dmem as dmem_prompts
 from tierkeep.prompts import hymem as hymem_prompts
-from tierkeep.protocols import Answerer, Guard, Tier, TokenCounter, Validator
+from tierkeep.protocols import Answerer, Embedder, Guard, Tier, TokenCounter, Validator
 from tierkeep.retrieve.derived import DerivedSearch
 from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.retrieve.records import RecordSearch
@@ -76,12 +76,14 @@ class Parts:
         counter: How tokens are counted.
         guard: What may be stored and recalled.
         skills: The chat model's skills; None without a model.
+        embedder: Makes vectors; None without one.
     """
 
     settings: Settings
     counter: TokenCounter
     guard: Guard
     skills: Skills | None = None
+    embedder: Embedder | None = None
 
 
 Builder = Callable[[Parts], Preset]

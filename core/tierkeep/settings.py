@@ -229,6 +229,24 @@ class ProfileSettings(_Group):
     scan_chars: int = Field(default=4_000, ge=1)
 
 
+class EmbeddingSettings(_Group):
+    """How vectors are made and held.
+
+    Attributes:
+        batch: Events embedded between two transactions (ours: about two seconds of a small encoder on one core).
+        part_bytes: A longer text gets several vectors, one for each part of about this many bytes (ours: what a window of 256 word pieces
+            holds; encoders cut the rest off without a word).
+        most_parts: Vectors of one event; what lies beyond is found by its words only (ours: some 30 kB).
+        index_bytes: Memory that the vectors of recently used scopes may hold together. A scope that is larger alone is read from the store
+            for each question: slower, and never more memory.
+    """
+
+    batch: int = Field(default=128, ge=1)
+    part_bytes: int = Field(default=1_000, ge=64)
+    most_parts: int = Field(default=32, ge=1)
+    index_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
+
+
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
     """Weights and limits of lexical retrieval: one setting for every corpus.
@@ -321,6 +339,7 @@ class Settings(_Group):
     dmem: DMemSettings = DMemSettings()
     profile: ProfileSettings = ProfileSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     timezone: str = "UTC"
     index_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     answer_items: int = Field(default=10, ge=1)
