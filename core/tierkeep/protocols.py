@@ -37,8 +37,8 @@ from tierkeep.records import (
 
 __all__ = [
     "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
-    "Gathered", "Guard", "Ledger", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier",
-    "TokenCounter", "Transaction", "Validator", "VectorPage", "View",
+    "Gathered", "Guard", "Ledger", "Near", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier",
+    "TokenCounter", "Transaction", "Validator", "VectorIndex", "VectorPage", "View",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------ ports
@@ -148,6 +148,55 @@ class ChatModel(Protocol):
             ModelReplyError: The reply does not fit the schema.
             ModelError: The model is down, refused, or took too long.
         """
+        ...
+
+
+class Near(NamedTuple):
+    """How similar events are to a vector, by cosine; of an event with several parts that of the best one.
+
+    Attributes:
+        seqs: Places of the events, shape (events,), each once.
+        similarities: Shape (events,), -1 to 1.
+        complete: False when time ran out before all vectors were looked at.
+        spread: Mean and standard deviation of the similarity over all of the scope's vectors, when only the best events are given; None
+            when these are all that have vectors.
+    """
+
+    seqs: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+    complete: bool = True
+    spread: tuple[float, float] | None = None
+
+
+class VectorIndex(Protocol):
+    """Finds the events of a scope whose vectors are most similar to one. Derived: rebuilt from the ledger's vectors whenever it lags.
+
+    Attributes:
+        name: What the doctor calls it.
+    """
+
+    name: str
+
+    def near(self, view: View, identity: str, vector: NDArray[np.float32], allowance: Allowance) -> Near:
+        """Return the events most similar to a vector, or all of them, as the ledger has them now.
+
+        Args:
+            view: The scope.
+            identity: Only vectors of this embedder are compared.
+            vector: Unit vector, shape (dimension,).
+            allowance: For its deadline; past it, what was looked at so far.
+
+        Raises:
+            StorageError: The index cannot be reached. A search by words is still possible.
+        """
+        ...
+
+    def forget(self, scope: Scope) -> None:
+        """Let go at once of what it holds of a scope: the ledger has forgotten something of it. It is rebuilt when it is next asked."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. A second call does nothing."""
         ...
 
 

@@ -12,7 +12,7 @@ from tierkeep.protocols import View
 from tierkeep.records import Hit, Query
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.indexes import ScopeIndexes
-from tierkeep.retrieve.lexical import confidence, rank, score
+from tierkeep.retrieve.fusion import confidence, rank, score
 from tierkeep.retrieve.question import read_question
 from tierkeep.settings import RetrievalSettings
 
