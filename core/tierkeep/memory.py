@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, ScopeError, SettingsError
-from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, TokenCounter
+from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, TokenCounter, VectorIndex
 from tierkeep.records import (
     Scope,
     Spent,
@@ -30,6 +30,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "counter": (("count",), ("name",), "tierkeep.tokens.EstimateCounter()"),
     "guard": (("admit", "release"), (), "tierkeep.guard.chain.DefaultGuard()"),
     "chat": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
+    "vectors": (("near", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
     "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
 }
 
@@ -57,6 +58,7 @@ class Memory:
         guard: Guard | None,
         chat: ChatModel | None,
         embedder: Embedder | None = None,
+        vectors: VectorIndex | None = None,
         derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
@@ -75,7 +77,9 @@ class Memory:
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
         self._embedder = embedder
-        self._preset = build(preset, Parts(settings, counter, DefaultGuard() if guard is None else guard, self._skills, embedder))
+        self._vectors = vectors
+        guard = DefaultGuard() if guard is None else guard
+        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
@@ -91,6 +95,7 @@ class Memory:
         preset: str | Builder = "auto",
         chat: ChatModel | None = None,
         embedder: Embedder | None = None,
+        vectors: VectorIndex | None = None,
         settings: Settings | None = None,
         durability: Literal["normal", "full"] = "normal",
         clock: Clock | None = None,
@@ -105,6 +110,7 @@ class Memory:
             preset: Name of a preset, or a function that builds one.
             chat: A language model to route, answer and judge; without one the deterministic rules do.
             embedder: Turns texts into vectors, so that what is said in other words is found too; without one, search is by words.
+            vectors: Where vectors are searched, such as chromadb; exactly and in memory otherwise. Needs an embedder.
             settings: Numbers to change; the defaults otherwise.
             durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
             clock: Where time comes from; the machine's clock otherwise.
@@ -122,7 +128,10 @@ class Memory:
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
         if derive not in (None, "with_write", "background", "on_request"):
             raise SettingsError(f"derive must be 'with_write', 'background' or 'on_request', not {derive!r}")
-        _check_parts(preset, settings, {"clock": clock, "counter": counter, "guard": guard, "chat": chat, "embedder": embedder})
+        parts = {"clock": clock, "counter": counter, "guard": guard, "chat": chat, "embedder": embedder, "vectors": vectors}
+        _check_parts(preset, settings, parts)
+        if vectors is not None and embedder is None:
+            raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
         ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
@@ -136,6 +145,7 @@ class Memory:
             guard=guard,
             chat=chat,
             embedder=embedder,
+            vectors=vectors,
             derive=derive,
         )
 
@@ -185,6 +195,7 @@ class Memory:
         return {
             "preset": self._preset.name, "store": type(self._ledger).__name__, "tokenizer": self._counter.name,
             "embedder": self._embedder.identity if self._embedder else "none",
+            "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
             "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
         }
 
@@ -193,6 +204,8 @@ class Memory:
         self._deriving.close()
         if self._indexing is not None:
             self._indexing.close()
+        if self._vectors is not None:
+            self._vectors.close()
         self._ledger.close()
 
     asettle = twin(settle)

@@ -289,6 +289,12 @@ class RetrievalSettings:
     on chat, never a loss; flat above 2."""
     date_slack_days: int = 1
     """A named day also favours this many days around it: people report the day after, and zones differ."""
+    dense: float = 2.0
+    """Weight of similarity, for each standard deviation that an event stands above `dense_floor`."""
+    dense_floor: float = 1.0
+    """Standard deviations above the scope's mean similarity from which similarity counts."""
+    dense_neighbour: float = 0.2
+    """Share of the adjacent event's similarity that an event receives, either side."""
     source: float = 1.0
     """Weight of what speaks for a record's source message against the record's own score, each scaled to its best. Measured in the
     simulation of docs/benchmarks.md: escalations of `dmem` 27 % with it, 30 % without; 2.0 is no better."""
