@@ -75,7 +75,7 @@ def dates(data: _Data, budget: _AnyBudget = None, as_json: _Json = False) -> Non
     """
 
     def measure(out: Output) -> Any:
-        return _each(out, data, lambda path, tick: _module("recall").run_dates(path, budget=budget, progress=tick))
+        return _each(out, data, lambda path, tick: _module("dates").run(path, budget=budget, progress=tick))
 
     _run(as_json, measure)
 
