@@ -16,7 +16,9 @@ KS = (5, 10, 20, 50)
 _SHORT = 6
 _ARTICLES = frozenset(("a", "an", "the"))
 #: Words, numbers with their points, and single characters of scripts that are written without spaces.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|\d+(?:[.,]\d+)*|[^\W\d_]+")
+_WORD = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|\d+(?:[.,]\d+)*|[^\W\d_]+"
+)
 
 
 class Pack(NamedTuple):

@@ -63,11 +63,18 @@ def report_of(tally: Tally, others: Mapping[str, Sequence[Row]], budgets: Sequen
         "index_events_per_s": _rate(tally.events, tally.ingest_s + tally.settle_s),
         "ranked": {"budget": ranking_budget, "mean_hits": round(fmean([row.ranked for row in rows]), 1) if rows else 0.0},
         "settings_sha256": tally.settings_sha256,
-        "intervals": _intervals(scored),
+        "intervals": _intervals(rows, scored),
         "baselines": {name: figures(own, budgets) | {"difference": _difference(rows, own)} for name, own in others.items()},
-        "notes": [] if resampling.available() else ['no intervals: they need SciPy; install it with: pip install "tierkeep[bench]"'],
+        "notes": _notes(scored),
     }
     return report
+
+
+def _notes(scored: Sequence[Row]) -> list[str]:
+    notes = [] if scored else ["no question of this data names its evidence: evidence recall says nothing here"]
+    if not resampling.available():
+        notes.append('no intervals: they need SciPy; install it with: pip install "tierkeep[bench]"')
+    return notes
 
 
 def figures(rows: Sequence[Row], budgets: Sequence[int]) -> dict[str, Any]:
@@ -79,8 +86,8 @@ def figures(rows: Sequence[Row], budgets: Sequence[int]) -> dict[str, Any]:
     return {
         "evidence_recall": mean(row.recall[0] for row in scored),
         "all_evidence": mean(float(row.recall[0] == 1.0) for row in scored),
-        "session_recall": mean(row.session_recall[0] for row in rows if row.scored or row.recall[0] is None),
-        "answer_contained": mean(row.contained[0] for row in scored),
+        "session_recall": mean_or_none(row.session_recall[0] for row in rows if row.scored or row.recall[0] is None),
+        "answer_contained": mean_or_none(row.contained[0] for row in scored),
         "mean_over_conversations": mean(group["evidence_recall"] for group in by_conversation.values()),
         "mrr": mean(row.reciprocal_rank for row in scored),
         "mean_tokens": round(fmean([row.tokens[0] for row in rows]), 1) if rows else 0.0,
@@ -118,20 +125,22 @@ def _budget(rows: Sequence[Row], scored: Sequence[Row], place: int) -> dict[str,
     return {
         "evidence_recall": mean(row.recall[place] for row in scored),
         "all_evidence": mean(float(row.recall[place] == 1.0) for row in scored),
-        "session_recall": mean(row.session_recall[place] for row in rows if row.scored or row.recall[0] is None),
-        "answer_contained": mean(row.contained[place] for row in scored),
+        "session_recall": mean_or_none(row.session_recall[place] for row in rows if row.scored or row.recall[0] is None),
+        "answer_contained": mean_or_none(row.contained[place] for row in scored),
         "mean_tokens": round(fmean([row.tokens[place] for row in rows]), 1) if rows else 0.0,
         "interval": _interval(scored, lambda row: row.recall[place]).as_json(),
     }
 
 
-def _intervals(scored: Sequence[Row]) -> dict[str, Any]:
-    categories = sorted({row.category for row in scored})
+def _intervals(rows: Sequence[Row], scored: Sequence[Row]) -> dict[str, Any]:
+    with_evidence = [row for row in rows if row.recall[0] is not None]
+    categories = sorted({row.category for row in with_evidence})
     return {
         "evidence_recall": _interval(scored, lambda row: row.recall[0]).as_json(),
         "all_evidence": _interval(scored, lambda row: float(row.recall[0] == 1.0)).as_json(),
         "by_category": {
-            name: _interval([row for row in scored if row.category == name], lambda row: row.recall[0]).as_json() for name in categories
+            name: _interval([row for row in with_evidence if row.category == name], lambda row: row.recall[0]).as_json()
+            for name in categories
         },
     }
 
@@ -153,10 +162,15 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+def mean_or_none(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that there are, rounded; None for none."""
+    held = [value for value in values if value is not None]
+    return round(fmean(held), 4) if held else None
+
+
 def mean(values: Iterable[float | None]) -> float:
     """Return the mean of the values that there are, rounded; 0 for none."""
-    held = [value for value in values if value is not None]
-    return round(fmean(held), 4) if held else 0.0
+    return mean_or_none(values) or 0.0
 
 
 def _group(rows: Iterable[Row]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """LifeBench (2026), `life_bench_data/…/<person>/`: a year of one person's phone records, and questions about it.
 
-Given is one person's folder (`phone_data/` beside `QA/QA_clean.json` or `QA_all/QA.json`), or a folder of such folders. A unit is one record:
-a message, call, calendar entry, note, picture, notification or chat with an assistant. A session is a day. Health records are left out: a
-day's sums, which no question's evidence names. Traps: ids of evidence are numbers or strings; some records share an id, and the
+Given is one person's folder (`phone_data/` beside `QA/QA_clean.json` or `QA_all/QA.json`), or a folder of such folders. A unit is one
+record: a message, call, calendar entry, note, picture, notification or chat with an assistant. A session is a day. Health records are left
+out: a day's sums, which no question's evidence names. Traps: ids of evidence are numbers or strings; some records share an id, and the
 first one counts; the translator's own prompt stands in some fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,9 @@ def _dialogue(record: _Record) -> str:
 def _call(record: _Record) -> tuple[str, str]:
     """Return a call as a line of a call list: who, which way, and what it was about where the record says."""
     way = f" ({_word(record, 'call_type')})" if record.get("call_type") else ""
-    text = f"Call with {_word(record, 'contactName')}{way}"
-    return "Call", _joined({"line": text, "about": record.get("summarized_info")}, "line", "about") if record.get("summarized_info") else text
+    line = f"Call with {_word(record, 'contactName')}{way}"
+    about = _word(record, "summarized_info")
+    return "Call", f"{line}. {about}" if about else line
 
 
 #: Kind of record -> who it is from and what it says, as one line of a phone would show it.

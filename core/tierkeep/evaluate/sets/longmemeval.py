@@ -1,8 +1,8 @@
-"""LongMemEval (Wu et al., ICLR 2025), `longmemeval_s.json`, `_m`, `_oracle` and their cleaned versions: 500 questions, each with a chat
-history of its own.
+"""LongMemEval (Wu et al., ICLR 2025), files `longmemeval_*.json`: 500 questions, each with a chat history of its own.
 
-Evidence is named twice: the turns that are marked `has_answer`, and the sessions in `answer_session_ids`. Traps: the oracle file's sessions
-are not in the order of time; a question whose id ends with `_abs` has no answer in its history, and its authors leave it out of retrieval.
+Evidence is named twice: the turns that are marked `has_answer`, and the sessions in `answer_session_ids`. Traps: the oracle file's
+sessions are not in the order of time; a question whose id ends with `_abs` has no answer in its history, and its authors leave it out of
+retrieval.
 """
 
 from __future__ import annotations

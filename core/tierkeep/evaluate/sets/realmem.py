@@ -1,8 +1,8 @@
 """RealMem (Bian et al., ACL Findings 2026), `*_dialogues_*.json`: long project dialogues of a user with an assistant, one file a person.
 
-A question is a turn of the dialogue that is marked `is_query`. Only sessions before its own may be used for it (the authors' evaluation), so
-it has a `before`. The reply after it names the memories that it rests on; each was extracted from one turn of an earlier session, and that
-turn is the evidence. Traps: turns are counted from 1 there, and 0 or a number past the end means that the turn is not known.
+A question is a turn of the dialogue that is marked `is_query`. Only sessions before its own may be used for it (the authors' evaluation),
+so it has a `before`. The reply after it names the memories that it rests on; each was extracted from one turn of an earlier session, and
+that turn is the evidence. Traps: turns are counted from 1 there, and 0 or a number past the end means that the turn is not known.
 """
 
 from __future__ import annotations
