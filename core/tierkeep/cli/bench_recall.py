@@ -127,6 +127,7 @@ def show(report: Mapping[str, Any]) -> list[RenderableType]:
         "recall p50 / p95": f"{report['recall_p50_ms']} / {report['recall_p95_ms']} ms",
         "added / indexed": f"{report['ingest_events_per_s']:.0f} / {report['index_events_per_s']:.0f} messages/s",
         "ranking": f"of one recall with {report['ranked']['budget']} tokens, {report['ranked']['mean_hits']:g} hits on average",
+        "95 %": "bootstrap over conversations, over questions where there is one conversation",
         "embedder": report["embedder"], "data_sha256": report["data_sha256"], "settings_sha256": report["settings_sha256"],
         "version": report["version"],
     }  # fmt: skip
