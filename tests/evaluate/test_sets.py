@@ -21,8 +21,8 @@ LOCOMO = [
     {
         "qa": [
             {"question": "What was red?", "answer": "a kite", "evidence": ["D10:1; D2:01", "D99:9"], "category": 1},
-            {"question": "When?", "answer": 2026, "evidence": ["D:2:1"], "category": 2},
-            {"question": "What was blue?", "adversarial_answer": "a kite", "evidence": [], "category": 5},
+            {"question": "When?", "answer": 2026, "evidence": "D:2:1", "category": 2},
+            {"question": "What was blue?", "answer": None, "adversarial_answer": "a kite", "evidence": [], "category": 5},
         ],
         "conversation": {
             "speaker_a": "Ana", "speaker_b": "Bo",

@@ -25,7 +25,7 @@ class _Turn(Native):
     role: str
     id: str
     content: str
-    time_anchor: str | None = None
+    time_anchor: str = ""
 
 
 class _Batch(Native):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tierkeep.evaluate.sets.model import BenchEvent, BenchQuestion, Conversation, Dataset, existing
-from tierkeep.evaluate.sets.source import Native, Source
+from tierkeep.evaluate.sets.source import Native, Source, Texts
 
 #: The names that the paper gives to the numbers of the file.
 _CATEGORIES = {1: "1 multi-hop", 2: "2 temporal", 3: "3 open-domain", 4: "4 single-hop", 5: "5 adversarial"}
@@ -34,7 +34,7 @@ class Question(Native):
 
     question: str
     answer: str = ""
-    evidence: tuple[str, ...] = ()
+    evidence: Texts = ()
     category: int
 
 

@@ -26,10 +26,10 @@ class _Used(Native):
 class _Turn(Native):
     speaker: str
     content: str
-    is_query: bool | None = False
-    query_id: str | None = ""
+    is_query: bool = False
+    query_id: str = ""
     category_name: str = ""
-    memory_used: tuple[_Used, ...] | None = ()
+    memory_used: tuple[_Used, ...] = ()
 
 
 class _Memory(Native):
@@ -90,7 +90,7 @@ def _questions(stem: str, sessions: Sequence[_Session], events: Sequence[BenchEv
         for number, turn in enumerate(session.dialogue_turns):
             if turn.is_query and turn.content.strip():
                 reply = session.dialogue_turns[number + 1] if number + 1 < len(session.dialogue_turns) else None
-                used = (reply.memory_used or ()) if reply else ()
+                used = reply.memory_used if reply else ()
                 found = [turns.get((one.session_uuid, _said(one.content)), "") for one in used]
                 yield BenchQuestion(
                     id=f"{stem}_{turn.query_id}_{place}_{number}", question=turn.content, category=turn.category_name, before=seen,

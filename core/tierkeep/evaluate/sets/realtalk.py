@@ -12,7 +12,7 @@ from typing import Any
 
 from tierkeep.evaluate.sets.locomo import captioned, numbered, turn_ids
 from tierkeep.evaluate.sets.model import BenchEvent, BenchQuestion, Conversation, Dataset, existing
-from tierkeep.evaluate.sets.source import Native, Source
+from tierkeep.evaluate.sets.source import Native, Source, Texts
 
 _CATEGORIES = {1: "1 multi-hop", 2: "2 temporal", 3: "3 commonsense"}
 _NAMES = re.compile(r'"name"\s*:\s*\{\s*"speaker_1"')
@@ -31,7 +31,7 @@ class _Message(Native):
 class _Question(Native):
     question: str
     answer: str = ""
-    evidence: tuple[str, ...] = ()
+    evidence: Texts = ()
     category: int
 
 

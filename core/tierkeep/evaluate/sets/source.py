@@ -7,9 +7,9 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from tierkeep.errors import ImportFormatError
 
@@ -19,9 +19,18 @@ _T = TypeVar("_T")
 
 
 class Native(BaseModel):
-    """A part of a data set's own format: unknown keys are ignored, and numbers stand for texts where texts are meant."""
+    """A part of a data set's own format: unknown keys are ignored, null is absent, and numbers stand for texts where texts are meant."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {key: held for key, held in value.items() if held is not None} if isinstance(value, dict) else value
+
+
+#: Several texts; a single one stands for itself.
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
 class Source:
