@@ -70,6 +70,9 @@ ONLY_IN: dict[str, set[str]] = {
     "chromadb": {"models", "ledger"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
+    "bm25s": {"evaluate"},
+    "pooch": {"evaluate"},
+    "requests": {"evaluate"},  # comes with pooch
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
