@@ -20,11 +20,11 @@ def neighbour_scores(
     scores: measured as good as indexing each event together with its neighbours, and it needs no second index.
     """
     received = np.zeros_like(scores)
-    rows = np.flatnonzero(scores)  # most events match nothing, and what gives nothing is not visited
+    rows: NDArray[np.intp] = np.flatnonzero(scores)  # most events match nothing, and what gives nothing is not visited
     for link in (index.following, index.previous):
         at, given = rows, scores[rows] * np.float32(share)
         for _ in range(settings.neighbour_reach):
-            at = link[at]
+            at = link[at].astype(np.intp)
             if (at < 0).any():
                 at, given = at[at >= 0], given[at >= 0]
             received[at] += given  # no row follows two others, so none is meant twice
