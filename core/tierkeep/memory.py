@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, ScopeError, SettingsError
-from tierkeep.protocols import ChatModel, Clock, Guard, Ledger, TokenCounter
+from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, TokenCounter, VectorIndex
 from tierkeep.records import (
     Scope,
     Spent,
@@ -30,6 +30,8 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "counter": (("count",), ("name",), "tierkeep.tokens.EstimateCounter()"),
     "guard": (("admit", "release"), (), "tierkeep.guard.chain.DefaultGuard()"),
     "chat": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
+    "vectors": (("near", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
+    "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
 }
 
 
@@ -55,6 +57,8 @@ class Memory:
         counter: TokenCounter,
         guard: Guard | None,
         chat: ChatModel | None,
+        embedder: Embedder | None = None,
+        vectors: VectorIndex | None = None,
         derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
@@ -62,6 +66,7 @@ class Memory:
         from tierkeep.deriving import Deriving
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
+        from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.presets import Parts, build
         from tierkeep.skills import Skills
@@ -71,11 +76,16 @@ class Memory:
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
-        self._preset = build(preset, Parts(settings, counter, DefaultGuard() if guard is None else guard, self._skills))
+        self._embedder = embedder
+        self._vectors = vectors
+        guard = DefaultGuard() if guard is None else guard
+        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
+        made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background")
+        self._indexing = made
 
     @classmethod
     def open(
@@ -84,6 +94,8 @@ class Memory:
         *,
         preset: str | Builder = "auto",
         chat: ChatModel | None = None,
+        embedder: Embedder | None = None,
+        vectors: VectorIndex | None = None,
         settings: Settings | None = None,
         durability: Literal["normal", "full"] = "normal",
         clock: Clock | None = None,
@@ -97,13 +109,16 @@ class Memory:
             where: A folder or a file (embedded store), ":memory:", or a ledger of your own.
             preset: Name of a preset, or a function that builds one.
             chat: A language model to route, answer and judge; without one the deterministic rules do.
+            embedder: Turns texts into vectors, so that what is said in other words is found too; without one, search is by words.
+            vectors: Where vectors are searched, such as chromadb; exactly and in memory otherwise. Needs an embedder.
             settings: Numbers to change; the defaults otherwise.
             durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
-            derive: When presets with records of their own (hymem, dmem) derive them: "with_write", on a thread in the "background", or
-                only "on_request" with `maintain`. In the background with a chat model, with the write without one.
+            derive: When vectors are made, and when presets with records of their own (hymem, dmem) derive them: "with_write", on a thread
+                in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
+                model, and with the write without one.
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -113,7 +128,10 @@ class Memory:
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
         if derive not in (None, "with_write", "background", "on_request"):
             raise SettingsError(f"derive must be 'with_write', 'background' or 'on_request', not {derive!r}")
-        _check_parts(preset, settings, {"clock": clock, "counter": counter, "guard": guard, "chat": chat})
+        parts = {"clock": clock, "counter": counter, "guard": guard, "chat": chat, "embedder": embedder, "vectors": vectors}
+        _check_parts(preset, settings, parts)
+        if vectors is not None and embedder is None:
+            raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
         ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
@@ -126,6 +144,8 @@ class Memory:
             counter=best_counter() if counter is None else counter,
             guard=guard,
             chat=chat,
+            embedder=embedder,
+            vectors=vectors,
             derive=derive,
         )
 
@@ -158,8 +178,13 @@ class Memory:
         return self._accounts.spent()
 
     def settle(self, timeout_s: float | None = None) -> bool:
-        """Wait until deriving in the background has caught up; return whether it did in time."""
-        return self._deriving.wait(timeout_s)
+        """Wait until the background has derived records and made vectors of all that was added; return whether it did in time."""
+        began = self._clock.monotonic()
+        derived = self._deriving.wait(timeout_s)
+        if self._indexing is None:
+            return derived
+        left = None if timeout_s is None else max(0.0, timeout_s - (self._clock.monotonic() - began))
+        return self._indexing.wait(left) and derived
 
     def stats(self) -> Mapping[str, Any]:
         """Return counts and sizes of the store; no content."""
@@ -169,12 +194,18 @@ class Memory:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""
         return {
             "preset": self._preset.name, "store": type(self._ledger).__name__, "tokenizer": self._counter.name,
-            "embedder": "none", "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
+            "embedder": self._embedder.identity if self._embedder else "none",
+            "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
+            "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
         }
 
     def close(self) -> None:
-        """Release the files. A second call does nothing. What the background has not derived yet is derived after the next opening."""
+        """Release the files. A second call does nothing. What the background has not come to is done after the next opening."""
         self._deriving.close()
+        if self._indexing is not None:
+            self._indexing.close()
+        if self._vectors is not None:
+            self._vectors.close()
         self._ledger.close()
 
     asettle = twin(settle)

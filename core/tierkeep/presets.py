@@ -17,11 +17,13 @@ from tierkeep.errors import SettingsError
 from tierkeep.pipelines import Deriver, ReadStages, WriteStages
 from tierkeep.prompts import dmem as dmem_prompts
 from tierkeep.prompts import hymem as hymem_prompts
-from tierkeep.protocols import Answerer, Guard, Tier, TokenCounter, Validator
+from tierkeep.protocols import Answerer, Embedder, Guard, Tier, TokenCounter, Validator, VectorIndex
+from tierkeep.retrieve.dense import Dense
 from tierkeep.retrieve.derived import DerivedSearch
 from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.retrieve.records import RecordSearch
 from tierkeep.retrieve.search import Search
+from tierkeep.retrieve.vectors import ExactVectors
 from tierkeep.route.cascade import CascadeRouter
 from tierkeep.route.constant import ConstantRouter
 from tierkeep.route.rules import RuleRouter
@@ -76,12 +78,16 @@ class Parts:
         counter: How tokens are counted.
         guard: What may be stored and recalled.
         skills: The chat model's skills; None without a model.
+        embedder: Makes vectors; None without one.
+        vectors: Searches them; exactly and in memory when None.
     """
 
     settings: Settings
     counter: TokenCounter
     guard: Guard
     skills: Skills | None = None
+    embedder: Embedder | None = None
+    vectors: VectorIndex | None = None
 
 
 Builder = Callable[[Parts], Preset]
@@ -120,7 +126,7 @@ def hymem(parts: Parts) -> Preset:
     """Return HyMem: key sentences first, whole segments when they do not suffice, and reflection on the answer (tiers spec, section 2)."""
     settings, skills, own = parts.settings, parts.skills, parts.settings.hymem
     records = RecordSearch(settings.index_bytes, settings.retrieval)
-    search = Search(ScopeIndexes(settings.index_bytes), settings.retrieval)
+    search = _search(parts)
     derived = DerivedSearch(records, search, settings.retrieval.source)
     undistilled = Undistilled(search, "hymem")
     tiers: tuple[Tier, ...] = (
@@ -195,7 +201,11 @@ def _write(parts: Parts, *more: Deriver) -> WriteStages:
 
 
 def _search(parts: Parts) -> Search:
-    return Search(ScopeIndexes(parts.settings.index_bytes), parts.settings.retrieval)
+    settings = parts.settings
+    dense = None
+    if parts.embedder is not None:
+        dense = Dense(parts.embedder, parts.vectors or ExactVectors(settings.embedding.index_bytes))
+    return Search(ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
 
 
 def _memflow_stages(parts: Parts, search: Search, ceilings: Ceilings) -> ReadStages:

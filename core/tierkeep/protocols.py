@@ -37,8 +37,8 @@ from tierkeep.records import (
 
 __all__ = [
     "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
-    "Gathered", "Guard", "Ledger", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier", "TokenCounter", "Transaction",
-    "Validator", "View",
+    "Gathered", "Guard", "Ledger", "Near", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier",
+    "TokenCounter", "Transaction", "Validator", "VectorIndex", "VectorPage", "View",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------ ports
@@ -57,15 +57,17 @@ class TokenCounter(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into vectors.
+    """Turns texts into vectors. `identity` and `dimension` may be plain attributes."""
 
-    Attributes:
-        identity: Model, revision, dimension and normalisation in one string. Vectors of different identities never mix.
-        dimension: Length of a vector.
-    """
+    @property
+    def identity(self) -> str:
+        """Model, revision, dimension and normalisation in one string. Vectors of different identities never mix."""
+        ...
 
-    identity: str
-    dimension: int
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), dimension), finite, in input order; the same text gives the same row.
@@ -151,7 +153,70 @@ class ChatModel(Protocol):
         ...
 
 
+class Near(NamedTuple):
+    """How similar events are to a vector, by cosine; of an event with several parts that of the best one.
+
+    Attributes:
+        seqs: Places of the events, shape (events,), each once.
+        similarities: Shape (events,), -1 to 1.
+        complete: False when time ran out before all vectors were looked at.
+        spread: Mean and standard deviation of the similarity over all of the scope's vectors, when only the best events are given; None
+            when these are all that have vectors.
+    """
+
+    seqs: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+    complete: bool = True
+    spread: tuple[float, float] | None = None
+
+
+class VectorIndex(Protocol):
+    """Finds the events of a scope whose vectors are most similar to one. Derived: rebuilt from the ledger's vectors whenever it lags.
+
+    Attributes:
+        name: What the doctor calls it.
+    """
+
+    name: str
+
+    def near(self, view: View, identity: str, vector: NDArray[np.float32], allowance: Allowance) -> Near:
+        """Return the events most similar to a vector, or all of them, as the ledger has them now.
+
+        Args:
+            view: The scope.
+            identity: Only vectors of this embedder are compared.
+            vector: Unit vector, shape (dimension,).
+            allowance: For its deadline; past it, what was looked at so far.
+
+        Raises:
+            StorageError: The index cannot be reached. A search by words is still possible.
+        """
+        ...
+
+    def forget(self, scope: Scope) -> None:
+        """Let go at once of what it holds of a scope: the ledger has forgotten something of it. It is rebuilt when it is next asked."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. A second call does nothing."""
+        ...
+
+
 # --------------------------------------------------------------------------------------------------- the ledger
+
+
+class VectorPage(NamedTuple):
+    """Some events' vectors, in ledger order.
+
+    Attributes:
+        seqs: Places of the events, shape (events,), ascending.
+        parts: How many vectors each has, shape (events,), at least 1: a long text has one for each of its parts.
+        matrix: All of them, shape (sum of parts, dimension), unit vectors.
+    """
+
+    seqs: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    matrix: NDArray[np.float32]
 
 
 class View(Protocol):
@@ -191,6 +256,14 @@ class View(Protocol):
 
     def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
         """Yield what a lexical index needs of each event, in ledger order."""
+        ...
+
+    def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
+        """Yield the vectors that the embedder of this identity made of the scope's events, in ledger order, in pages of bounded size."""
+        ...
+
+    def embedded(self, identity: str) -> int:
+        """Return the place up to which this embedder has been through the scope's events; 0 at first."""
         ...
 
     def records(
@@ -269,6 +342,27 @@ class Transaction(Protocol):
 
     def advance(self, name: str, seq: int) -> None:
         """Remember that deriver `name` has read up to `seq`."""
+        ...
+
+
+    def put_vectors(self, identity: str, dimension: int, rows: Sequence[tuple[int, NDArray[np.float32]]], upto: int) -> int:
+        """Store vectors of events, in place of those that the same embedder made before; return of how many events.
+
+        An event that is gone, or another owner's, gets none: vectors are made outside of transactions, and a forget may come between.
+
+        Args:
+            identity: `Embedder.identity`.
+            dimension: `Embedder.dimension`.
+            rows: Places of events, and the vectors of each, shape (parts, dimension), at least one part.
+            upto: Up to which event the embedder has now been through the scope; kept for `View.embedded`.
+
+        Raises:
+            InputError: The dimension is not the one that this embedder's vectors have here.
+        """
+        ...
+
+    def drop_vectors(self, but: str) -> int:
+        """Drop the scope's vectors that other embedders than `but` made, and how far they came; return of how many events."""
         ...
 
 

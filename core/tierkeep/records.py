@@ -724,6 +724,8 @@ class MaintainReport(Frozen):
         pending: Events that are still waiting, because time or the allowance ran out.
         failed: Units whose records could not be stored; they were passed over, and the log says why.
         by_rules: Units for which the model was asked and the rules had to answer; they are not read again.
+        vectors: Events whose vectors were made.
+        vectors_missing: Events that the embedder has not come to.
         usage: What it cost in model calls.
     """
 
@@ -732,6 +734,8 @@ class MaintainReport(Frozen):
     pending: int = 0
     failed: int = 0
     by_rules: int = 0
+    vectors: int = 0
+    vectors_missing: int = 0
     usage: Usage = Usage()
 
 

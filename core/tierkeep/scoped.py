@@ -116,6 +116,8 @@ class ScopedMemory:
         deriving = memory._deriving
         observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write, deriving.grant())
         derived = deriving.notice(self.scope) or MaintainReport()
+        if memory._indexing is not None:
+            memory._indexing.notice(self.scope)
         skipped = list(intake.skipped)
         notes = list(intake.notes)
         for index, (event, duplicate) in zip(intake.places, observed.events, strict=True):
@@ -147,23 +149,34 @@ class ScopedMemory:
         memory = self._memory
         doomed = self._doomed(ids, session)
         report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
+        if memory._vectors is not None:
+            memory._vectors.forget(self.scope)
         derived = memory._deriving.notice(self.scope) or MaintainReport()
         waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
         return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})
 
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
-        """Derive now what presets with their own records (hymem, dmem) have not come to, unfinished conversations included.
+        """Make now the vectors that are missing, and derive what presets with their own records (hymem, dmem) have not come to.
+
+        Unfinished conversations are read to their end, and the vectors of an embedder that was used before are dropped.
 
         Args:
-            deadline_s: Seconds after which the rest is left for later; `pending` then says how much.
-            progress: Is told how far it is.
+            deadline_s: Seconds after which the rest is left for later; `pending` and `vectors_missing` then say how much.
+            progress: Is told how far it is: "index", then "derive".
 
         Raises:
             ScopeError: This scope is bound to a session; records belong to all of an owner.
+            ModelError: The embedder failed; what was made before stays.
             StorageError: The store cannot be read or written; what was derived before stays.
         """
         self._refuse_session("maintain")
-        return self._memory._deriving.run(self.scope, final=True, seconds=deadline_s, listener=progress)
+        memory = self._memory
+        began, made = memory._clock.monotonic(), MaintainReport()
+        if memory._indexing is not None:
+            made = memory._indexing.run(self.scope, seconds=deadline_s, listener=progress, tidy=True)
+        left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
+        derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
+        return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing})
 
     def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
         view = self._memory._ledger.view(self.scope)
@@ -219,7 +232,10 @@ class ScopedMemory:
             from tierkeep.guard.untrusted import UntrustedExport
 
             rows = UntrustedExport(self._memory._preset.write.guard).rows(rows)
-        return self._memory._ledger.restore(self.scope, rows)
+        restored = self._memory._ledger.restore(self.scope, rows)
+        if self._memory._indexing is not None:
+            self._memory._indexing.notice(self.scope)
+        return restored
 
     # -------------------------------------------------------------------------------------------------------- read
 
@@ -300,6 +316,8 @@ class ScopedMemory:
         moment = self._memory._reader.when(now if now is not None else self._memory._clock.now())
         query = Query(text=question, scope=self.scope, now=moment, budget=budget if budget is None else min(budget, _MOST_TOKENS))
         seconds = deadline_s if deadline_s is None or deadline_s < _NO_DEADLINE else None
+        if self._memory._indexing is not None:
+            self._memory._indexing.catch_up(self.scope)
         return query, self._memory._preset.read.ceilings.allowance(seconds, self._memory._clock, listener)
 
     def events(self, session: str | None = None) -> Iterator[Event]:

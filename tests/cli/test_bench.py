@@ -22,19 +22,6 @@ def _data(question: str = "Which colour is the kayak?") -> str:
     )
 
 
-def test_bench_recall_prints_one_document(shell: Any, file: Callable[..., str]) -> None:
-    report = shell.json("bench", "recall", "--data", file("a.json", _data()), "--budget", "200")
-    assert report["questions"] == 1
-    assert report["budget"] == 200
-    assert report["evidence_recall"] == 1.0
-
-
-def test_bench_recall_of_several_files_and_in_words(shell: Any, file: Callable[..., str]) -> None:
-    a, b = file("a.json", _data()), file("b.json", _data("Who is good?"))
-    assert len(shell.json("bench", "recall", "--data", a, "--data", b)["runs"]) == 2
-    assert "evidence_recall" in shell("bench", "recall", "--data", a).stdout
-
-
 def test_bench_speed_is_small_when_asked(shell: Any) -> None:
     assert shell.json("bench", "speed", "--n", "20")["n"] == 20
 
@@ -42,8 +29,6 @@ def test_bench_speed_is_small_when_asked(shell: Any) -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        ["bench", "recall"],
-        ["bench", "recall", "--data", "x", "--budget", "0"],
         ["bench", "speed", "--n", "none"],
         ["bench", "kill", "--trials", "0"],
         ["bench", "dates"],
@@ -54,13 +39,9 @@ def test_usage_errors(shell: Any, args: list[str]) -> None:
     assert shell(*args).exit_code == 2
 
 
-def test_wrong_data_and_embedder(shell: Any, file: Callable[..., str]) -> None:
-    assert shell("bench", "recall", "--data", file("a.json", "[]")).exit_code == 2
-    assert shell("bench", "recall", "--data", "gone.json").exit_code == 2
-    assert (
-        "no embedder"
-        in shell.error("bench", "recall", "--data", file("b.json", _data()), "--embedder", "magic", code=2)["message"]
-    )
+def test_bench_dates_takes_a_format(shell: Any, file: Callable[..., str]) -> None:
+    assert shell.json("bench", "dates", "--data", file("a.json", _data()))["questions"] == 0
+    assert "no data format" in shell.error("bench", "dates", "--data", file("a.json", _data()), "--format", "magic", code=2)["message"]
 
 
 def test_bench_kill_finds_nothing_lost(shell: Any) -> None:

@@ -90,6 +90,8 @@ def test_a_version_1_store_gets_its_batches_in_order(tmp_path: Path) -> None:
     filled(path, "kept")
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("DROP INDEX batches_in_order")
+    for table in ("embedded", "vectors", "embedders"):
+        connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 1")
     assert schema.migrate(connection) == 1
     plan = connection.execute("EXPLAIN QUERY PLAN SELECT max(tx) FROM batches WHERE scope = 1 AND tx > 5").fetchall()

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from tierkeep.evaluate.datasets import BenchQuestion, Conversation, ingest
 from tierkeep.scoped import ScopedMemory
 
 
+class Stored(NamedTuple):
+    """One portion of a conversation: events stored, seconds that `add` took, seconds until they were indexed after that."""
+
+    events: int
+    add_s: float
+    settle_s: float
+
+
 def replay(
     conversation: Conversation, memory: ScopedMemory, questions: Iterable[BenchQuestion],
-    stored: Callable[[int, float], object] = lambda events, seconds: None,
+    stored: Callable[[Stored], object] = lambda portion: None, settle: Callable[[], object] = lambda: None,
 ) -> Iterator[BenchQuestion]:
     """Yield each question once the events before its place are stored, those that may see least first.
 
@@ -19,7 +28,8 @@ def replay(
         conversation: What is replayed.
         memory: Where it is stored.
         questions: Some of its questions.
-        stored: Called after each portion with the number of its events and the seconds that it took.
+        stored: Called after each portion.
+        settle: Waits until what was stored is indexed; called after each portion, before `stored`.
     """
     everything = len(conversation.events)
     seen = [(question, everything if question.before is None else min(question.before, everything)) for question in questions]
@@ -28,6 +38,8 @@ def replay(
         if upto > done:
             began = time.perf_counter()
             events = ingest(memory, conversation.events[done:upto])
-            stored(events, time.perf_counter() - began)
+            added = time.perf_counter()
+            settle()
+            stored(Stored(events, added - began, time.perf_counter() - added))
             done = upto
         yield question

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tierkeep.ledger import scopes
+from tierkeep.ledger import scopes, vectors
 from tierkeep.ledger.canaries import Finder, spoken, words
 from tierkeep.ledger.ops import Change, RecordTable
 from tierkeep.ledger.rows import dumps, loads
@@ -67,6 +67,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     connection.execute("DELETE FROM events WHERE scope = ? AND id IN (SELECT value FROM json_each(?))", wanted)
     seqs = dumps([row[0] for row in rows])
     connection.execute("DELETE FROM lexicon WHERE scope = ? AND seq IN (SELECT value FROM json_each(?))", (number, seqs))
+    vectors.remove(connection, number, [row[0] for row in rows])
     said += _drop_empty_sessions(connection, number)
     survivors = [_blank(connection, table, record, gone | dead, said) for record in _in_order(connection, table, tainted)]
     rewritten = survivors + _unlink(table, connection, gone | dead, tainted)

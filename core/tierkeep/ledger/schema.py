@@ -9,6 +9,8 @@ Everything of one store is in one SQLite file, so that one transaction covers al
   `salt` and `entry` tie the row to the hash chain.
 - `lexicon`: what the in-memory lexical index needs of each event, narrow and clustered by scope, so that it loads fast. A
   quarantined event has no terms there: it is neither found nor does it lend weight to its neighbours.
+- `embedders`, `vectors`: who made vectors, and per event and embedder its vectors, one for each part of a long text. Derived: an event's
+  removal takes them along. `embedded`: up to which event an embedder has been through a scope.
 - `cursors`: up to which event each deriver has read a scope.
 - `records`: derived memories as they stand now. `provenance` is the same sources turned round, for closure and look-up.
 - `batches`: one row per transaction that changed records (`ops`, `undo`, `forget`, `restore`).
@@ -37,6 +39,9 @@ TABLES = (
     "sessions",
     "events",
     "lexicon",
+    "embedders",
+    "vectors",
+    "embedded",
     "cursors",
     "records",
     "provenance",
@@ -179,7 +184,33 @@ def _order_batches(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX batches_in_order ON batches(scope, tx)")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches)
+def _keep_vectors(connection: sqlite3.Connection) -> None:
+    """Version 3: vectors of events. `embedder` before `seq`, so that what a search loads lies together."""
+    connection.execute(
+        """CREATE TABLE embedders(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        identity TEXT NOT NULL UNIQUE,
+        dimension INTEGER NOT NULL)"""
+    )
+    connection.execute(
+        """CREATE TABLE vectors(
+        scope INTEGER NOT NULL,
+        embedder INTEGER NOT NULL REFERENCES embedders(id),
+        seq INTEGER NOT NULL,
+        vector BLOB NOT NULL,
+        PRIMARY KEY(scope, embedder, seq))"""
+    )
+    connection.execute("CREATE INDEX vectors_by_embedder ON vectors(embedder)")
+    connection.execute(
+        """CREATE TABLE embedded(
+        scope INTEGER NOT NULL REFERENCES scopes(id),
+        embedder INTEGER NOT NULL REFERENCES embedders(id),
+        seq INTEGER NOT NULL,
+        PRIMARY KEY(scope, embedder)) WITHOUT ROWID"""
+    )
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches, _keep_vectors)
 """Step i turns version i into version i + 1. A released step is never edited; a change of the tables is a new step."""
 
 SCHEMA_VERSION = len(STEPS)

@@ -59,5 +59,6 @@ def drop_if_empty(connection: sqlite3.Connection, number: int) -> None:
         if connection.execute(question, (number,)).fetchone():
             return
     connection.execute("DELETE FROM cursors WHERE scope = ?", (number,))
+    connection.execute("DELETE FROM embedded WHERE scope = ?", (number,))
     connection.execute("DELETE FROM sessions WHERE scope = ?", (number,))
     connection.execute("DELETE FROM scopes WHERE id = ?", (number,))

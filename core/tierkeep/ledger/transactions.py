@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
-from tierkeep.ledger import chain, scopes
+from tierkeep.ledger import chain, scopes, vectors
 from tierkeep.ledger.connections import translated
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
@@ -338,6 +341,25 @@ class SqliteTransaction:
                 "ON CONFLICT(scope, name) DO UPDATE SET seq = excluded.seq",
                 (self._ensure_scope(), name, seq),
             )
+
+    # ------------------------------------------------------------------------------------------------- vectors
+
+    def put_vectors(self, identity: str, dimension: int, rows: Sequence[tuple[int, NDArray[np.float32]]], upto: int) -> int:
+        """Store vectors of events; return of how many. Those of events that are gone are passed over.
+
+        Raises:
+            InputError: The dimension is not the one that this embedder's vectors have here.
+        """
+        self._check_open()
+        with translated(self._where):
+            refuse_nul(identity)
+            return vectors.put(self._connection, self._ensure_scope(), (identity, dimension), rows, upto)
+
+    def drop_vectors(self, but: str) -> int:
+        """Drop the scope's vectors that other embedders than `but` made; return of how many events."""
+        self._check_open()
+        with translated(self._where):
+            return vectors.drop(self._connection, self._number, but)
 
     # --------------------------------------------------------------------------------------------------- ending
 

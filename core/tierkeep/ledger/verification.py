@@ -56,7 +56,7 @@ def verify(connection: sqlite3.Connection, where: str | None) -> VerifyReport:
     try:
         if begun:
             audit.run(_begin)
-        for check in (_file, _chain, _forgotten, _events, _lexicon, _journal, _records, _provenance):
+        for check in (_file, _chain, _forgotten, _events, _lexicon, _vectors, _journal, _records, _provenance):
             audit.run(check)
     finally:
         if begun and connection.in_transaction:
@@ -134,6 +134,16 @@ def _lexicon(audit: _Audit) -> None:
         (count,) = audit.connection.execute(question).fetchone()
         if count:
             audit.problem(f"lexicon: {count} {trouble}")
+
+
+def _vectors(audit: _Audit) -> None:
+    orphans = """SELECT count(*) FROM vectors AS v LEFT JOIN events AS e ON e.seq = v.seq AND e.scope = v.scope WHERE e.seq IS NULL"""
+    torn = """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
+        WHERE length(v.vector) = 0 OR length(v.vector) % (4 * m.dimension) <> 0"""
+    for question, trouble in ((orphans, "vectors have no event"), (torn, "vectors are not whole")):
+        (count,) = audit.connection.execute(question).fetchone()
+        if count:
+            audit.problem(f"vectors: {count} {trouble}")
 
 
 def _journal(audit: _Audit) -> None:

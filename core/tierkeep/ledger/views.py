@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tierkeep.ledger import scopes
+from tierkeep.ledger import scopes, vectors
 from tierkeep.ledger.rows import EVENT_COLUMNS, RECORD_COLUMNS, dumps, event_from_row, record_from_row
+from tierkeep.protocols import VectorPage
 from tierkeep.records import Event, Record, Scope, TermRow
 
 __all__ = ["SqliteView"]
@@ -120,6 +121,15 @@ class SqliteView:
             if len(page) < _TERM_PAGE:
                 return
             after_seq = page[-1][0]
+
+    def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
+        """Yield the vectors that an embedder made of this scope's events, in ledger order."""
+        return vectors.pages(self._lend, self.scope, identity, after_seq)
+
+    def embedded(self, identity: str) -> int:
+        """Return the place up to which an embedder has been through this scope's events; 0 at first."""
+        with self._lend() as connection:
+            return vectors.mark(connection, scopes.find(connection, self.scope), identity)
 
     def records(
         self,

@@ -156,7 +156,8 @@ class _File:
 
     def add(self, rows: dict[bytes, _Row]) -> None:
         with self._open() as file:
-            file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", ((key, row.astype("<f4").tobytes()) for key, row in rows.items()))
+            entries = ((key, row.astype("<f4").tobytes()) for key, row in rows.items())
+            file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", entries)
 
     def remove(self, keys: Sequence[bytes]) -> set[bytes]:
         gone: set[bytes] = set()

@@ -76,7 +76,8 @@ class _Builder:
             [helper.make_tensor_value_info("last_hidden_state", types.FLOAT, [*shape, self._width])],
             list(self._constants.values()),
         )
-        model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR, producer_name="tierkeep")
+        opsets = [helper.make_opsetid("", _OPSET)]
+        model: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="tierkeep")
         self._onnx.checker.check_model(model)
         return model
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +114,7 @@ class SentenceTransformerEmbedder:
     def _prompt(self, given: str | None, names: Sequence[str]) -> str | None:
         if given is not None:
             return given
-        own: dict[str, str] = self._model.prompts or {}
+        own: Mapping[str, str | None] = self._model.prompts or {}
         found = next((own[name] for name in names if own.get(name)), None)
         return own.get(self._model.default_prompt_name or "") if found is None else found
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column"]
+__all__ = ["Column", "Rows"]
 
 
 class Column:
@@ -38,6 +38,41 @@ class Column:
     @property
     def values(self) -> NDArray[Any]:
         """The values so far: a view, replaced when the column grows."""
+        return self._data[: self._used]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, room for growth included."""
+        return self._data.nbytes
+
+
+class Rows:
+    """A matrix of float32 that grows row by row, by a half each time: doubling would leave up to half of the memory unused."""
+
+    __slots__ = ("_data", "_used")
+
+    def __init__(self, width: int) -> None:
+        """Starts empty, with rows of `width` numbers."""
+        self._data: NDArray[np.float32] = np.zeros((0, width), np.float32)
+        self._used = 0
+
+    def extend(self, rows: NDArray[np.float32]) -> None:
+        """Appends rows, shape (rows, width)."""
+        end = self._used + len(rows)
+        if end > len(self._data):
+            grown = np.zeros((max(end, len(self._data) + len(self._data) // 2), self._data.shape[1]), np.float32)
+            grown[: self._used] = self.values
+            self._data = grown
+        self._data[self._used : end] = rows
+        self._used = end
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self._used
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The rows so far, shape (rows, width): a view, replaced when the matrix grows."""
         return self._data[: self._used]
 
     @property

@@ -11,16 +11,18 @@ from tierkeep.settings import RetrievalSettings
 __all__ = ["neighbour_scores"]
 
 
-def neighbour_scores(index: ScopeIndex, scores: NDArray[np.float32], settings: RetrievalSettings) -> NDArray[np.float32]:
+def neighbour_scores(
+    index: ScopeIndex, scores: NDArray[np.float32], settings: RetrievalSettings, share: float
+) -> NDArray[np.float32]:
     """What each event receives from its session neighbours, shape (N,).
 
-    The score `d` steps away arrives times `neighbour * neighbour_decay**(d - 1)`. Contextual retrieval as linear smoothing of the finished
+    The score `d` steps away arrives times `share * neighbour_decay**(d - 1)`. Contextual retrieval as linear smoothing of the finished
     scores: measured as good as indexing each event together with its neighbours, and it needs no second index.
     """
     received = np.zeros_like(scores)
     if not scores.any():
         return received
-    weight = np.float32(settings.neighbour)
+    weight = np.float32(share)
     before, after = scores, scores
     for _ in range(settings.neighbour_reach):
         before, after = _step(before, index.previous), _step(after, index.following)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tierkeep.allowance import Allowance
 from tierkeep.protocols import View
 from tierkeep.records import Hit, Query, Record
-from tierkeep.retrieve.lexical import confidence, rank, score
+from tierkeep.retrieve.fusion import confidence, rank, score
 from tierkeep.retrieve.question import read_question
 from tierkeep.retrieve.record_index import RecordIndex
 from tierkeep.retrieve.search import Found

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from tierkeep.allowance import Allowance
 from tierkeep.protocols import View
 from tierkeep.records import Hit, Query
+from tierkeep.retrieve.dense import Dense
+from tierkeep.retrieve.fusion import confidence, rank, score
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.indexes import ScopeIndexes
-from tierkeep.retrieve.lexical import confidence, rank, score
 from tierkeep.retrieve.question import read_question
 from tierkeep.settings import RetrievalSettings
 
@@ -21,24 +22,27 @@ _CHARS_PER_TOKEN = 8
 
 
 class Found(NamedTuple):
-    """Hits, best first, how far the best stands out (0 to 1), and whether time ran out before all of the scope was indexed."""
+    """Hits, best first, how far the best stands out (0 to 1), whether time ran out before all of the scope was looked at, and a note."""
 
     hits: list[Hit]
     confidence: float
     partial: bool = False
+    note: str = ""
 
 
 class Search:
-    """Lexical search over a scope's events.
+    """Search over a scope's events, by words and, when there is an embedder, by vectors.
 
     Args:
         indexes: Where indexes come from.
         settings: Weights of retrieval.
+        dense: The search by vectors; None without an embedder.
     """
 
-    def __init__(self, indexes: ScopeIndexes, settings: RetrievalSettings) -> None:
+    def __init__(self, indexes: ScopeIndexes, settings: RetrievalSettings, dense: Dense | None = None) -> None:
         self._indexes = indexes
         self._settings = settings
+        self._dense = dense
 
     def __call__(
         self, query: Query, view: View, allowance: Allowance, *, text: str, k: int, budget: int, also: str = ""
@@ -54,21 +58,22 @@ class Search:
             budget: Tokens the evidence may have; nothing is fetched that could not be packed.
             also: A second round's words; their scores count half (MemFlow's entity round, tiers 1.4).
         """
+        near, note = (None, "") if self._dense is None else self._dense.near(text, view, allowance)
         with self._indexes.use(view, allowance) as (index, complete):
             visible = _visible(index, query)
-            scores = score(index, read_question(text), visible, self._settings)
+            scores = score(index, read_question(text), visible, self._settings, near)
             total = scores.total
             if also:
                 more = score(index, read_question(also), visible, self._settings).total
                 total = _scaled(total) + np.float32(0.5) * _scaled(more)
-            sure = confidence(scores.total, self._settings)
+            sure = confidence(scores.lexical, self._settings)
             rows = rank(index, total, self._settings.candidates)
             rows = _packable(index, rows, total, budget, self._settings)[:k]
             picked = [(int(index.seq[row]), float(total[row])) for row in rows]
         worth = dict(picked)
         hits = [Hit(event, worth[event.seq]) for event in view.events_at([seq for seq, _ in picked])]
         hits.sort(key=lambda hit: -hit.score)
-        return Found(hits, sure, not complete)
+        return Found(hits, sure, not complete or (near is not None and not near.complete), note)
 
 
 def _visible(index: ScopeIndex, query: Query) -> NDArray[np.bool_] | None:

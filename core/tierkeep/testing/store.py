@@ -14,9 +14,10 @@ from tierkeep.testing.ledger_records import RecordContract
 from tierkeep.testing.ledger_removal import RemovalContract
 from tierkeep.testing.ledger_sharing import SharingContract
 from tierkeep.testing.ledger_under_test import draft, record, snapshot
+from tierkeep.testing.ledger_vectors import VectorContract
 
 __all__ = ["LedgerContract", "draft", "record", "snapshot"]
 
 
-class LedgerContract(EventContract, RecordContract, RemovalContract, SharingContract):
+class LedgerContract(EventContract, RecordContract, RemovalContract, SharingContract, VectorContract):
     """What every ledger must do. Override `make_ledger`; pytest runs the rest."""

@@ -49,7 +49,7 @@ class DeepTier:
             elif names:
                 wider = self._search(query, view, allowance, text=plan.search_text, k=plan.k, budget=plan.budget, also=names)
                 found, partial = found._replace(hits=wider.hits), wider.partial
-        return Gathered([*known, *found.hits], max(found.confidence, 1.0 if known else 0.0), partial)
+        return Gathered([*known, *found.hits], max(found.confidence, 1.0 if known else 0.0), partial, found.note)
 
     @staticmethod
     def _values(query: Query, plan: Plan, view: View) -> list[Hit]:

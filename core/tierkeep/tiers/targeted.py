@@ -9,7 +9,7 @@ from tierkeep.retrieve.search import Search
 
 
 class TargetedTier:
-    """One round of lexical search over the scope's events.
+    """One round of search over the scope's events.
 
     Args:
         search: The shared search.
@@ -26,4 +26,4 @@ class TargetedTier:
         if allowance.expired():
             return Gathered([], partial=True)
         found = self._search(query, view, allowance, text=plan.search_text, k=plan.k, budget=plan.budget)
-        return Gathered(found.hits, found.confidence, found.partial)
+        return Gathered(found.hits, found.confidence, found.partial, found.note)

@@ -1,4 +1,7 @@
-"""Lexical retrieval of one scope: contextual BM25 with a session, a speaker and a date view. No model, no I/O."""
+"""The score of every event of a scope: contextual BM25 with a session, a speaker and a date view, and similarity when there is an embedder.
+
+Weighted sums, no ranks: fusing ranks with a weak member loses to the strong one (strategies 8.1; docs/benchmarks.md). No model, no I/O.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.protocols import Near
 from tierkeep.retrieve.bm25 import event_scores, match, session_scores
 from tierkeep.retrieve.concepts import classes_named, synonyms_named
+from tierkeep.retrieve.dense import dense_scores
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.neighbours import neighbour_scores
 from tierkeep.retrieve.priors import date_prior, name_shares, speaker_prior
@@ -25,11 +30,13 @@ class Scores:
 
     Attributes:
         total: Shape (N,), at least 0; 0 for an event that is hidden, or that nothing speaks for.
-        parts: Summands `event`, `session`, `neighbour` and factors `speaker`, `date`, each of shape (N,); a part that
-            did not apply is absent. `total = (event + session + neighbour) * speaker * date` where visible.
+        lexical: The same from words alone; what confidence is read from.
+        parts: Summands `event`, `session`, `neighbour`, `dense` and factors `speaker`, `date`, each of shape (N,); a part that
+            did not apply is absent. `total = (event + session + neighbour + dense) * speaker * date` where visible.
     """
 
     total: NDArray[np.float32]
+    lexical: NDArray[np.float32]
     parts: dict[str, NDArray[np.float32]]
 
 
@@ -38,6 +45,7 @@ def score(
     question: Question,
     mask: NDArray[np.bool_] | None = None,
     settings: RetrievalSettings | None = None,
+    near: Near | None = None,
 ) -> Scores:
     """Scores every event of the scope for a question.
 
@@ -47,20 +55,27 @@ def score(
         mask: Visible events, shape (N,); None for all. Hidden events score 0 and influence nothing: when the mask hides
             whole sessions or all that came after some moment, the scores are those of an index without the rest.
         settings: Weights; the defaults when None.
+        near: Similarities of the events to the question; None without an embedder.
     """
     settings = settings or RetrievalSettings()
     matches = match(index, _queries(index, question, settings), mask, settings.query_terms)
     own = event_scores(index, matches, mask, settings)
     parts = {"event": own}
     parts["session"] = (np.float32(settings.session) * session_scores(index, matches, mask, settings))[index.session]
-    parts["neighbour"] = neighbour_scores(index, own, settings)
-    total = parts["event"] + parts["session"] + parts["neighbour"]
+    parts["neighbour"] = neighbour_scores(index, own, settings, settings.neighbour)
+    lexical = total = parts["event"] + parts["session"] + parts["neighbour"]
+    if near is not None:
+        alike = dense_scores(index, near, mask, settings)
+        parts["dense"] = alike + neighbour_scores(index, alike, settings, settings.dense_neighbour)
+        total = lexical + parts["dense"]
     factors = {"speaker": speaker_prior(index, question, settings), "date": date_prior(index, question.dates, settings)}
     for name, factor in factors.items():
         if factor is not None:
             parts[name] = factor
-            total = total * factor
-    return Scores(total if mask is None else total * mask, parts)
+            total, lexical = total * factor, lexical * factor
+    if mask is not None:
+        total, lexical = total * mask, lexical * mask
+    return Scores(total, lexical, parts)
 
 
 def _queries(index: ScopeIndex, question: Question, settings: RetrievalSettings) -> list[tuple[Sequence[int], float]]:
@@ -103,7 +118,7 @@ def confidence(scores: NDArray[np.float32], settings: RetrievalSettings | None =
     One minus the normalised entropy of the softmax of the ten best scores; fewer than ten are filled with zeros.
 
     Args:
-        scores: Scores in BM25 units, any shape and order: `Scores.total`, which predicts better than the event part.
+        scores: Scores in BM25 units, any shape and order: `Scores.lexical`, which predicts better than the event part.
         settings: For the count and the temperature; the defaults when None.
     """
     settings = settings or RetrievalSettings()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierkeep.records import TermRow
+from tierkeep.retrieve.fusion import confidence, rank, score
 from tierkeep.retrieve.index import ScopeIndex
-from tierkeep.retrieve.lexical import confidence, rank, score
 from tierkeep.retrieve.question import read_question
 from tierkeep.settings import RetrievalSettings
 from tierkeep.terms import MAX_TERMS

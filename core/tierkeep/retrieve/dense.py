@@ -1,0 +1,98 @@
+"""What an embedder adds to the score: how far an event's similarity stands out from the scope's, in standard deviations."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.allowance import Allowance
+from tierkeep.errors import ModelError, StorageError
+from tierkeep.protocols import Embedder, Near, QueryEmbedder, VectorIndex, View
+from tierkeep.retrieve.index import ScopeIndex
+from tierkeep.settings import RetrievalSettings
+
+__all__ = ["Dense", "dense_scores"]
+
+_LOG = logging.getLogger(__name__)
+_LEAST_SPREAD = 1e-4  # below it all events are alike, and what stands out is rounding
+_KEPT_QUESTIONS = 64  # an escalation asks the same again; so does an agent
+
+
+def dense_scores(index: ScopeIndex, near: Near, mask: NDArray[np.bool_] | None, settings: RetrievalSettings) -> NDArray[np.float32]:
+    """Return the score of every event by its similarity, shape (N,), at least 0, in units of `settings.dense`.
+
+    Cosines of encoders differ in place and spread (unrelated texts have 0.1 with one and 0.7 with another), so only their standing counts:
+    standard deviations above the mean of the visible events, less `settings.dense_floor`. An event without a vector has 0, which is what
+    most have.
+
+    Args:
+        index: The scope's events, N of them.
+        near: Similarities.
+        mask: Visible events, shape (N,); None for all. Hidden ones score 0 and influence nothing, except through `near.spread`.
+        settings: Weights.
+    """
+    scores = np.zeros(len(index), np.float32)
+    rows = np.searchsorted(index.seq, near.seqs)
+    known = rows < len(index)
+    known[known] = index.seq[rows[known]] == near.seqs[known]
+    if mask is not None:
+        known[known] = mask[rows[known]]
+    similarities, rows = (near.similarities, rows) if known.all() else (near.similarities[known], rows[known])
+    if not len(rows):
+        return scores
+    mean, deviation = near.spread or (float(similarities.mean()), float(similarities.std()))
+    if deviation > _LEAST_SPREAD:
+        standing = (similarities - np.float32(mean)) * np.float32(settings.dense / deviation)
+        scores[rows] = np.maximum(standing - np.float32(settings.dense * settings.dense_floor), 0)
+    return scores
+
+
+class Dense:
+    """Embeds questions and looks their neighbours up. Threads may share it.
+
+    Args:
+        embedder: The one that made the vectors.
+        vectors: Where they are searched.
+    """
+
+    def __init__(self, embedder: Embedder, vectors: VectorIndex) -> None:
+        self._embedder = embedder
+        self._vectors = vectors
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    def near(self, text: str, view: View, allowance: Allowance) -> tuple[Near | None, str]:
+        """Return how similar the scope's events are to a text, and "" or why they could not be compared: then words have to do.
+
+        Args:
+            text: The question.
+            view: The scope.
+            allowance: For its deadline. A question is embedded even when little time is left: it takes milliseconds.
+        """
+        if allowance.expired():
+            return None, ""
+        try:
+            return self._vectors.near(view, self._embedder.identity, self._vector(text), allowance), ""
+        except ModelError as error:
+            why = f"the embedder failed ({type(error).__name__})"
+        except StorageError as error:
+            why = f"the vector index failed ({type(error).__name__})"
+        _LOG.warning("%s; searched by words only", why)
+        return None, f"{why}: searched by words only"
+
+    def _vector(self, text: str) -> NDArray[np.float32]:
+        with self._lock:
+            if text in self._known:
+                self._known.move_to_end(text)
+                return self._known[text]
+        embed = self._embedder.embed_queries if isinstance(self._embedder, QueryEmbedder) else self._embedder.embed
+        vector: NDArray[np.float32] = np.asarray(embed([text]), np.float32)[0]
+        with self._lock:
+            self._known[text] = vector
+            while len(self._known) > _KEPT_QUESTIONS:
+                self._known.popitem(last=False)
+        return vector
