@@ -57,15 +57,17 @@ class TokenCounter(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into vectors.
+    """Turns texts into vectors. `identity` and `dimension` may be plain attributes."""
 
-    Attributes:
-        identity: Model, revision, dimension and normalisation in one string. Vectors of different identities never mix.
-        dimension: Length of a vector.
-    """
+    @property
+    def identity(self) -> str:
+        """Model, revision, dimension and normalisation in one string. Vectors of different identities never mix."""
+        ...
 
-    identity: str
-    dimension: int
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), dimension), finite, in input order; the same text gives the same row.

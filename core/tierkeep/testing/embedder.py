@@ -1,10 +1,15 @@
-"""The embedder contract: subclass it, build your embedder in `make_embedder`, and let pytest collect it."""
+"""The embedder contract: subclass it, build your embedder in `make_embedder`, and let pytest collect it.
+
+An embedder that has `embed_queries` is held to the same for questions; for one that has not, those tests say nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from tierkeep.protocols import Embedder
+from tierkeep.protocols import Embedder, QueryEmbedder
 
 _TEXTS = ["The tea kettle whistles.", "", "  ", "Ein Satz auf Deutsch.", "数字と漢字", "word " * 5_000, "line\nbreak\ttab", "🙂"]
 
@@ -59,3 +64,30 @@ class EmbedderContract:
         """Usual cause: a constant vector, as a stand-in would return."""
         first, second = self.make_embedder().embed(["The tea kettle whistles.", "Nobody bought the yellow tractor."])
         assert float(first @ second) < 0.99
+
+    def test_questions_have_the_shape_of_texts(self) -> None:
+        """Usual cause: a question embedded alone comes back as a flat vector, or not normalised."""
+        for embedder in self._with_queries():
+            vectors = embedder.embed_queries(_TEXTS)
+            assert vectors.shape == (len(_TEXTS), embedder.dimension)
+            assert vectors.dtype == np.float32
+            assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3)
+            assert embedder.embed_queries([]).shape == (0, embedder.dimension)
+
+    def test_same_question_same_row(self) -> None:
+        """Usual cause: a row that depends on the batch around it, or an order that is not restored."""
+        for embedder in self._with_queries():
+            together = embedder.embed_queries(_TEXTS)
+            alone = np.concatenate([embedder.embed_queries([text]) for text in _TEXTS])
+            assert np.allclose(together, alone, atol=1e-3)
+
+    def test_different_questions_differ(self) -> None:
+        """Usual cause: the prompt alone is embedded."""
+        for embedder in self._with_queries():
+            first, second = embedder.embed_queries(["Who whistles?", "When did nobody buy the yellow tractor?"])
+            assert float(first @ second) < 0.9999
+
+    def _with_queries(self) -> Iterator[QueryEmbedder]:
+        embedder = self.make_embedder()
+        if isinstance(embedder, QueryEmbedder):
+            yield embedder
