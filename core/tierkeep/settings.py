@@ -325,7 +325,7 @@ class MemSifterSettings(_Group):
         sessions: Conversations that the model ranks (strategies 5.14: the top 20).
         kept: Conversations whose messages become evidence (strategies 5.14: the top 5).
         best_events: Best messages whose scores, added up, are a conversation's score (ours).
-        wide_k: Messages searched for (ours: as many as targeted retrieval hands to the packer).
+        wide_k: Messages searched for (ours: 200 and 400 gave the same evidence).
         shown_tokens: Tokens of the conversations in one prompt, shared out evenly (ours).
         line_chars: Characters of a message that are shown there (ours).
         elsewhere: Share of its score that a message of any other conversation keeps; 0 leaves it out, as the paper does (ours).
@@ -335,7 +335,7 @@ class MemSifterSettings(_Group):
     sessions: int = Field(default=20, ge=1)
     kept: int = Field(default=5, ge=1)
     best_events: int = Field(default=3, ge=1)
-    wide_k: int = Field(default=400, ge=1)
+    wide_k: int = Field(default=200, ge=1)
     shown_tokens: int = Field(default=4_096, ge=1)
     line_chars: int = Field(default=240, ge=20)
     elsewhere: float = Field(default=0.0, ge=0, le=1)

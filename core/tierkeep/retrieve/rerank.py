@@ -49,9 +49,13 @@ class Reranking:
         reranker: The model.
         settings: How many, how much.
         shown: What the re-ranker reads of a hit.
+
+    Attributes:
+        n: Hits that are read again.
     """
 
     def __init__(self, reranker: Reranker, settings: RerankSettings, shown: Callable[[Hit], str] = as_line) -> None:
+        self.n = settings.n
         self._reranker = reranker
         self._settings = settings
         self._shown = shown
@@ -64,7 +68,7 @@ class Reranking:
             hits: Best first. They may be shown to the re-ranker: a guard has released them.
             allowance: For its deadline, and for the calls of a re-ranker that is a chat model.
         """
-        places = [place for place, hit in enumerate(hits) if not hit.flag][: self._settings.n]
+        places = [place for place, hit in enumerate(hits) if not hit.flag][: self.n]
         if len(places) < 2 or not self._settings.weight:
             return Reranked(list(hits))
         if allowance.expired():

@@ -10,6 +10,10 @@ from tierkeep.tiers.facts import Release
 
 __all__ = ["RerankedTier"]
 
+#: Evidence tokens that a search is asked for, for each hit to be read again: it fetches no more than the budget could hold, and a small
+#: budget is where the order matters most. A chat message with its heading takes about as many (ours).
+_TOKENS_EACH = 30
+
 
 class RerankedTier:
     """A tier whose best hits are re-ranked; to routers, policies and traces it is the tier itself.
@@ -29,6 +33,7 @@ class RerankedTier:
 
     def gather(self, query: Query, plan: Plan, view: View, allowance: Allowance) -> Gathered:
         """Return the tier's hits in blended order; in its own order, with a note, when the re-ranker failed or had no time."""
-        found = self._tier.gather(query, plan, view, allowance)
+        wide = plan.model_copy(update={"budget": max(plan.budget, self._reranking.n * _TOKENS_EACH)})
+        found = self._tier.gather(query, wide, view, allowance)
         again = self._reranking(plan.search_text, self._release(found.hits, query), allowance)
         return found._replace(hits=again.hits, note="; ".join(filter(None, (found.note, again.note))))
