@@ -162,12 +162,15 @@ class Near(NamedTuple):
         complete: False when time ran out before all vectors were looked at.
         spread: Mean and standard deviation of the similarity over all of the scope's vectors, when only the best events are given; None
             when these are all that have vectors.
+        backdrop: Similarities of texts that have nothing to do with it, shape (texts,): what stands out among few events cannot be told
+            from those alone.
     """
 
     seqs: NDArray[np.int64]
     similarities: NDArray[np.float32]
     complete: bool = True
     spread: tuple[float, float] | None = None
+    backdrop: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 class VectorIndex(Protocol):

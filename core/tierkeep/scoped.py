@@ -171,12 +171,26 @@ class ScopedMemory:
         """
         self._refuse_session("maintain")
         memory = self._memory
-        began, made = memory._clock.monotonic(), MaintainReport()
-        if memory._indexing is not None:
-            made = memory._indexing.run(self.scope, seconds=deadline_s, listener=progress, tidy=True)
+        began = memory._clock.monotonic()
+        made = self.index(deadline_s=deadline_s, tidy=True, progress=progress)
         left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
         derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
         return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing})
+
+    def index(self, *, deadline_s: float | None = None, tidy: bool = False, progress: Listener | None = None) -> MaintainReport:
+        """Make now the vectors that are missing, of all of the owner's events; nothing without an embedder.
+
+        Args:
+            deadline_s: Seconds after which the rest is left for later; `vectors_missing` then says how much.
+            tidy: Drop the vectors that other embedders made, once none is missing.
+            progress: Is told how far it is.
+
+        Raises:
+            ModelError: The embedder failed; what was made before stays.
+            StorageError: The store cannot be read or written; what was made before stays.
+        """
+        indexing = self._memory._indexing
+        return MaintainReport() if indexing is None else indexing.run(self.scope, seconds=deadline_s, listener=progress, tidy=tidy)
 
     def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
         view = self._memory._ledger.view(self.scope)
@@ -373,6 +387,7 @@ class ScopedMemory:
     aadd = twin(add)
     aforget = twin(forget)
     amaintain = twin(maintain)
+    aindex = twin(index)
     aundo = twin(undo)
     arestore = twin(restore)
     arecall = twin(recall)

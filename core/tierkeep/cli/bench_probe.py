@@ -20,7 +20,7 @@ _Most = Annotated[int, typer.Option("--probes", min=1, help="Probes at most: of 
 _Seed = Annotated[int, typer.Option("--seed", help="Decides which messages are taken.")]
 _Misses = Annotated[bool, typer.Option("--misses", help="Add the probes that failed, with their texts (to --json).")]
 _Embedder = Annotated[
-    str, typer.Option("--embedder", help="Embedder of the memory, the one that it is used with: none. Another one would index it anew.")
+    str, typer.Option("--embedder", help="Embedder of the memory, the one that it is used with. Another one would index it anew.")
 ]
 
 

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tierkeep.cli.call import DONE, NOTHING, guarded
+from tierkeep.cli.embedder import NAMES, embedder_from
 from tierkeep.cli.output import Output, facts
-from tierkeep.errors import InputError, SettingsError
+from tierkeep.errors import SettingsError
 
 if TYPE_CHECKING:
     from tierkeep import Embedder
@@ -35,7 +36,7 @@ DataOption = Annotated[
 FormatOption = Annotated[
     str | None, typer.Option("--format", metavar="NAME", help="Format of the data, when its content does not tell.")
 ]
-EmbedderOption = Annotated[str, typer.Option("--embedder", help="Embedder to measure with: none.")]
+EmbedderOption = Annotated[str, typer.Option("--embedder", help=f"Embedder to measure with: {NAMES}.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 #: Called with (done, in all).
 Tick = Callable[[float, float], None]
@@ -49,9 +50,7 @@ def embedder_of(name: str) -> Embedder | None:
     Raises:
         InputError: There is no such embedder.
     """
-    if name != "none":
-        raise InputError(f"there is no embedder {name!r} here; use none", field="embedder")
-    return None
+    return embedder_from(name)
 
 
 def module(name: str) -> ModuleType:

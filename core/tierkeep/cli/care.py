@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tierkeep.cli import doctor as checks
 from tierkeep.cli.call import DONE, NOTHING, Call, command, guarded
+from tierkeep.cli.model import BaseUrl, EmbedderName, embedder
 from tierkeep.cli.output import Output, counted, facts, literal, rows, to_json
 from tierkeep.errors import ImportFormatError, InputError, NotFoundError, StoreUnavailable
 from tierkeep.importers import ImportFile
@@ -205,14 +206,14 @@ def verify(call: Call) -> int:
     return DONE if report.ok else NOTHING
 
 
-def doctor(call: Call) -> int:
+def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl = "") -> int:
     """Prove one write, one recall and one forget on your own store, in a scope that is thrown away; say what is active.
 
     Exit code 1 when a check fails.
 
     Example: tierkeep doctor --store ./memory
     """
-    with call.memory(create=True) as memory:
+    with call.memory(create=True, embedder=embedder(embedder_name, base_url)) as memory:
         found = checks.examine(memory)
         active = dict(memory.describe()) | {name: str(value) for name, value in memory.stats().items()}
     versions, extras = checks.versions(), checks.extras()

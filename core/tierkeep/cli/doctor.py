@@ -9,9 +9,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import metadata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tierkeep import Memory, TierkeepError, __version__
+
+if TYPE_CHECKING:
+    from tierkeep.scoped import ScopedMemory
 
 _DAY = "2026-01-05"
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*).*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
@@ -36,6 +39,7 @@ def examine(memory: Memory) -> list[Check]:
         checks = [
             _check("write", lambda: _write_seen(len(mine.add(f"We saw the {word} in Porto.", at=_DAY).ids))),
             _check("recall", lambda: (word in mine.recall(question).text, "the text comes back")),
+            *([] if memory.describe()["embedder"] == "none" else [_check("vectors", lambda: _indexed(mine))]),
             _check("owners apart", lambda: (word not in other.recall(question).text, "another owner does not see it")),
         ]
     finally:
@@ -44,6 +48,11 @@ def examine(memory: Memory) -> list[Check]:
     checks.append(Check("forget", report.complete and report.events > 0, " ".join((seen, *report.residue))))
     checks.append(_check("gone", lambda: (word not in mine.recall(question).text, "it does not come back")))
     return checks
+
+
+def _indexed(mine: ScopedMemory) -> tuple[bool, str]:
+    report = mine.index()
+    return not report.vectors_missing, "the embedder makes vectors of what was written"
 
 
 def _write_seen(count: int) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""The command `maintain`: derive what presets with records of their own have not come to."""
+"""The commands `maintain` and `index`: derive what presets with records of their own have not come to; make missing vectors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from tierkeep.cli.call import DONE, NOTHING, Call, command
-from tierkeep.cli.model import BaseUrl, Model, Preset, chat_model
+from tierkeep.cli.embedder import NAMES
+from tierkeep.cli.model import BaseUrl, EmbedderName, Model, Preset, chat_model, embedder, indexed
 from tierkeep.cli.output import Output, counted
+from tierkeep.errors import InputError
 from tierkeep.records import MaintainReport
 
 _Deadline = Annotated[float | None, typer.Option("--deadline", min=0.0, help="Seconds after which to leave the rest for later.")]
@@ -22,6 +24,7 @@ _Deadline = Annotated[float | None, typer.Option("--deadline", min=0.0, help="Se
 def attach(app: typer.Typer) -> None:
     """Add the command of this module."""
     command(app, "maintain", by_session=False)(maintain)
+    command(app, "index", by_session=False)(index)
 
 
 def maintain(call: Call, deadline: _Deadline = None, model: Model = "", base_url: BaseUrl = "", preset: Preset = "hymem") -> int:
@@ -35,6 +38,22 @@ def maintain(call: Call, deadline: _Deadline = None, model: Model = "", base_url
         report = mine.maintain(deadline_s=deadline, progress=lambda progress: tick(progress.done, progress.total))
     call.out.result(report.model_dump(mode="json"), *_said(report))
     return NOTHING if report.pending or report.failed else DONE
+
+
+def index(call: Call, embedder_name: EmbedderName = "minilm", base_url: BaseUrl = "") -> int:
+    """Make the vectors that are missing, and drop those of an embedder that was used before. Recall with the same --embedder uses them.
+
+    Exit code 1 when some are still missing.
+
+    Example: tierkeep index --user ana --embedder minilm
+    """
+    made = embedder(embedder_name, base_url)
+    if made is None:
+        raise InputError(f"say which embedder makes the vectors: {NAMES}", field="embedder")
+    with call.mine(embedder=made, derive="on_request") as mine, indexed(mine, call.out, tidy=True) as report:
+        said = f"Made vectors of {counted(report.vectors, 'event')}." if report.vectors else "No vector was missing."
+        call.out.result({"embedder": made.identity, **report.model_dump(mode="json")}, Text(said))
+    return NOTHING if report.vectors_missing else DONE
 
 
 def _said(report: MaintainReport) -> list[Text]:

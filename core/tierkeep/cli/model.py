@@ -1,14 +1,25 @@
-"""Options that name a chat model and a preset, for the commands that may use one."""
+"""Options that name a chat model, an embedder and a preset, for the commands that may use one."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-from tierkeep import ChatModel
+from tierkeep import ChatModel, Embedder
+from tierkeep.cli.embedder import NAMES, embedder_from
+from tierkeep.cli.output import Output
 from tierkeep.errors import SettingsError
+from tierkeep.records import MaintainReport
+
+if TYPE_CHECKING:
+    from tierkeep.scoped import ScopedMemory
 
 Model = Annotated[
     str, typer.Option("--model", envvar="TIERKEEP_MODEL", help="A chat model to route, answer, judge and derive; none otherwise.")
@@ -17,6 +28,27 @@ BaseUrl = Annotated[
     str, typer.Option("--base-url", envvar="TIERKEEP_BASE_URL", help="Where an OpenAI-compatible server listens.")
 ]
 Preset = Annotated[str, typer.Option("--preset", envvar="TIERKEEP_PRESET", help="auto, memflow, hymem or dmem.")]
+
+EmbedderName = Annotated[
+    str, typer.Option("--embedder", envvar="TIERKEEP_EMBEDDER", help=f"Search by vectors too: {NAMES}.", show_default="none")
+]
+
+
+def embedder(name: str, base_url: str) -> Embedder | None:
+    """Return the embedder that was asked for; `--base-url` is for it when it is a server's, and for the chat model only otherwise."""
+    return embedder_from(name, base_url if name.lower().startswith("openai") else None)
+
+
+@contextmanager
+def indexed(mine: ScopedMemory, out: Output, *, tidy: bool = False) -> Iterator[MaintainReport]:
+    """Make the vectors that are missing before the block, with a bar where somebody looks on."""
+    if out.as_json or not sys.stderr.isatty():
+        yield mine.index(tidy=tidy)
+        return
+    with Bar(TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out.err, transient=True) as bar:
+        task = bar.add_task("indexing", total=None)
+        report = mine.index(tidy=tidy, progress=lambda progress: bar.update(task, completed=progress.done, total=progress.total))
+    yield report
 
 
 def chat_model(model: str, base_url: str) -> ChatModel | None:

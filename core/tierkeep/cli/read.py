@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tierkeep import Record
 from tierkeep.cli.call import DONE, NOTHING, Call, command
-from tierkeep.cli.model import BaseUrl, Model, Preset, chat_model
+from tierkeep.cli.model import BaseUrl, EmbedderName, Model, Preset, chat_model, embedder, indexed
 from tierkeep.cli.output import Output, clean, day_and_time, evidence_table, literal, one_line, rows, steps_table, to_json
 from tierkeep.errors import NotFoundError
 from tierkeep.records import Answer, Event, Revision
@@ -55,13 +55,15 @@ def ask(
     model: Model = "",
     base_url: BaseUrl = "",
     preset: Preset = "auto",
+    embedder_name: EmbedderName = "none",
     stream: Annotated[bool, typer.Option("--stream", help="Show the answer while it is written.")] = False,
 ) -> int:
     """Answer a question from memory, with the evidence. Exit code 1 when the memory does not have it.
 
     Example: tierkeep ask "Where does Ana live now?" --user ana --explain
     """
-    with call.mine(preset=preset, chat=chat_model(model, base_url), derive="on_request") as mine:
+    made = embedder(embedder_name, base_url)
+    with call.mine(preset=preset, chat=chat_model(model, base_url), embedder=made, derive="on_request") as mine, indexed(mine, call.out):
         verb = _streamed(mine, call.out) if stream else mine.ask
         answer = verb(question, budget=budget, deadline_s=deadline, now=now)
     if stream and call.out.as_json:
@@ -117,12 +119,15 @@ def recall(
     deadline: _Deadline = None,
     now: _Now = None,
     prompt: Annotated[bool, typer.Option("--prompt", help="Only the block that a prompt would get.")] = False,
+    embedder_name: EmbedderName = "none",
+    base_url: BaseUrl = "",
 ) -> int:
     """Show the evidence for a question, with dates and sources. Exit code 1 when there is none.
 
     Example: tierkeep recall "Where does Ana live?" --user ana --budget 800
     """
-    with call.mine() as mine:
+    made = embedder(embedder_name, base_url)
+    with call.mine(embedder=made, derive="on_request") as mine, indexed(mine, call.out):
         evidence = mine.recall(question, budget=budget, deadline_s=deadline, now=now)
     if prompt and not call.out.as_json:
         call.out.line(clean(evidence.text))

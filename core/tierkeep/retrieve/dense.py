@@ -20,14 +20,26 @@ __all__ = ["Dense", "dense_scores"]
 _LOG = logging.getLogger(__name__)
 _LEAST_SPREAD = 1e-4  # below it all events are alike, and what stands out is rounding
 _KEPT_QUESTIONS = 64  # an escalation asks the same again; so does an agent
+#: Everyday sentences about nothing in particular. A memory of three messages has no mean that says what unrelated texts look like to an
+#: encoder; with these it has, and in a memory of hundreds they no longer count.
+_BACKDROP = (
+    "The train left a little earlier than planned.", "A window on the second floor was open.", "They painted the wall in a light colour.",
+    "The report has three chapters.", "Nobody had seen the key since Monday.", "It was cloudy in the morning.",
+    "The shop around the corner closes at six.", "We changed the batteries.", "The lecture was about old maps.",
+    "Two boxes are still in the cellar.", "He closed the book and looked up.", "The bridge is being repaired.",
+    "There was a queue in front of the counter.", "She wrote the address on an envelope.", "The river is low this summer.",
+    "A neighbour asked for the ladder.", "The meeting was moved to another room.", "They planted a row of trees.",
+    "The cups are in the upper shelf.", "His answer came after a while.", "The concert was sold out.", "A light was on in the office.",
+    "The table is made of oak.", "Somebody had left a note.",
+)  # fmt: skip
 
 
 def dense_scores(index: ScopeIndex, near: Near, mask: NDArray[np.bool_] | None, settings: RetrievalSettings) -> NDArray[np.float32]:
     """Return the score of every event by its similarity, shape (N,), at least 0, in units of `settings.dense`.
 
     Cosines of encoders differ in place and spread (unrelated texts have 0.1 with one and 0.7 with another), so only their standing counts:
-    standard deviations above the mean of the visible events, less `settings.dense_floor`. An event without a vector has 0, which is what
-    most have.
+    standard deviations above the mean of the visible events and the backdrop, less `settings.dense_floor`. An event without a vector has
+    0, which is what most have.
 
     Args:
         index: The scope's events, N of them.
@@ -44,7 +56,11 @@ def dense_scores(index: ScopeIndex, near: Near, mask: NDArray[np.bool_] | None, 
     similarities, rows = (near.similarities, rows) if known.all() else (near.similarities[known], rows[known])
     if not len(rows):
         return scores
-    mean, deviation = near.spread or (float(similarities.mean()), float(similarities.std()))
+    if near.spread is None:
+        common = np.concatenate([similarities, near.backdrop])
+        mean, deviation = float(common.mean()), float(common.std())
+    else:
+        mean, deviation = near.spread
     if deviation > _LEAST_SPREAD:
         standing = (similarities - np.float32(mean)) * np.float32(settings.dense / deviation)
         scores[rows] = np.maximum(standing - np.float32(settings.dense * settings.dense_floor), 0)
@@ -64,6 +80,7 @@ class Dense:
         self._vectors = vectors
         self._lock = threading.Lock()
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._backdrop: NDArray[np.float32] | None = None
 
     def near(self, text: str, view: View, allowance: Allowance) -> tuple[Near | None, str]:
         """Return how similar the scope's events are to a text, and "" or why they could not be compared: then words have to do.
@@ -76,13 +93,20 @@ class Dense:
         if allowance.expired():
             return None, ""
         try:
-            return self._vectors.near(view, self._embedder.identity, self._vector(text), allowance), ""
+            vector = self._vector(text)
+            near = self._vectors.near(view, self._embedder.identity, vector, allowance)
+            return near._replace(backdrop=self._unrelated() @ vector), ""
         except ModelError as error:
             why = f"the embedder failed ({type(error).__name__})"
         except StorageError as error:
             why = f"the vector index failed ({type(error).__name__})"
         _LOG.warning("%s; searched by words only", why)
         return None, f"{why}: searched by words only"
+
+    def _unrelated(self) -> NDArray[np.float32]:
+        if self._backdrop is None:
+            self._backdrop = np.asarray(self._embedder.embed(_BACKDROP), np.float32)
+        return self._backdrop
 
     def _vector(self, text: str) -> NDArray[np.float32]:
         with self._lock:
