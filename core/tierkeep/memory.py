@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, ScopeError, SettingsError
-from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, TokenCounter, VectorIndex
+from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     Scope,
     Spent,
@@ -30,6 +30,8 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "counter": (("count",), ("name",), "tierkeep.tokens.EstimateCounter()"),
     "guard": (("admit", "release"), (), "tierkeep.guard.chain.DefaultGuard()"),
     "chat": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
+    "reranker": (("rerank",), ("name",), "tierkeep.models.cross_encoder.CrossEncoderReranker('…')"),
+    "sifter": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
     "vectors": (("near", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
     "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
 }
@@ -59,6 +61,8 @@ class Memory:
         chat: ChatModel | None,
         embedder: Embedder | None = None,
         vectors: VectorIndex | None = None,
+        reranker: Reranker | None = None,
+        sifter: ChatModel | None = None,
         derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
@@ -79,7 +83,9 @@ class Memory:
         self._embedder = embedder
         self._vectors = vectors
         guard = DefaultGuard() if guard is None else guard
-        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors))
+        self._reranker = reranker
+        sifting = None if sifter is None else Skills(sifter, counter, clock)
+        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
@@ -96,6 +102,8 @@ class Memory:
         chat: ChatModel | None = None,
         embedder: Embedder | None = None,
         vectors: VectorIndex | None = None,
+        reranker: Reranker | None = None,
+        sifter: ChatModel | None = None,
         settings: Settings | None = None,
         durability: Literal["normal", "full"] = "normal",
         clock: Clock | None = None,
@@ -111,6 +119,8 @@ class Memory:
             chat: A language model to route, answer and judge; without one the deterministic rules do.
             embedder: Turns texts into vectors, so that what is said in other words is found too; without one, search is by words.
             vectors: Where vectors are searched, such as chromadb; exactly and in memory otherwise. Needs an embedder.
+            reranker: Reads the best hits again, such as a cross-encoder (presets `auto` and `memflow`).
+            sifter: A small chat model that ranks conversations before anything of them is read (MemSifter; the same presets).
             settings: Numbers to change; the defaults otherwise.
             durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
             clock: Where time comes from; the machine's clock otherwise.
@@ -128,7 +138,10 @@ class Memory:
             raise SettingsError(f"durability must be 'normal' or 'full', not {durability!r}")
         if derive not in (None, "with_write", "background", "on_request"):
             raise SettingsError(f"derive must be 'with_write', 'background' or 'on_request', not {derive!r}")
-        parts = {"clock": clock, "counter": counter, "guard": guard, "chat": chat, "embedder": embedder, "vectors": vectors}
+        parts: dict[str, object] = {
+            "clock": clock, "counter": counter, "guard": guard, "chat": chat, "embedder": embedder, "vectors": vectors,
+            "reranker": reranker, "sifter": sifter,
+        }
         _check_parts(preset, settings, parts)
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
@@ -146,6 +159,8 @@ class Memory:
             chat=chat,
             embedder=embedder,
             vectors=vectors,
+            reranker=reranker,
+            sifter=sifter,
             derive=derive,
         )
 
@@ -196,6 +211,7 @@ class Memory:
             "preset": self._preset.name, "store": type(self._ledger).__name__, "tokenizer": self._counter.name,
             "embedder": self._embedder.identity if self._embedder else "none",
             "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
+            "reranker": self._reranker.name if self._reranker else "none",
             "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
         }
 

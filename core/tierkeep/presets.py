@@ -17,11 +17,12 @@ from tierkeep.errors import SettingsError
 from tierkeep.pipelines import Deriver, ReadStages, WriteStages
 from tierkeep.prompts import dmem as dmem_prompts
 from tierkeep.prompts import hymem as hymem_prompts
-from tierkeep.protocols import Answerer, Embedder, Guard, Tier, TokenCounter, Validator, VectorIndex
+from tierkeep.protocols import Answerer, Embedder, Guard, Reranker, Tier, TokenCounter, Validator, VectorIndex
 from tierkeep.retrieve.dense import Dense
 from tierkeep.retrieve.derived import DerivedSearch
 from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.retrieve.records import RecordSearch
+from tierkeep.retrieve.rerank import Reranking
 from tierkeep.retrieve.search import Search
 from tierkeep.retrieve.vectors import ExactVectors
 from tierkeep.route.cascade import CascadeRouter
@@ -29,12 +30,14 @@ from tierkeep.route.constant import ConstantRouter
 from tierkeep.route.rules import RuleRouter
 from tierkeep.settings import Ceilings, Settings
 from tierkeep.skills import Skills
+from tierkeep.strategies.memsifter import SessionSifter, SiftedTier
 from tierkeep.tiers.deep import DeepTier
 from tierkeep.tiers.deliberation import DeliberationTier
 from tierkeep.tiers.facts import FactsTier
 from tierkeep.tiers.light import LightTier, Undistilled
 from tierkeep.tiers.opened import OpenedTier
 from tierkeep.tiers.profile import ProfileTier
+from tierkeep.tiers.reranked import RerankedTier
 from tierkeep.tiers.segments import SegmentTier
 from tierkeep.tiers.targeted import TargetedTier
 from tierkeep.validate.checks import LexicalValidator
@@ -80,6 +83,9 @@ class Parts:
         skills: The chat model's skills; None without a model.
         embedder: Makes vectors; None without one.
         vectors: Searches them; exactly and in memory when None.
+        reranker: Reads the best hits again (`auto`, `memflow`); None without one.
+        sifter: The skills of a small model that ranks conversations before anything of them is read (`auto`, `memflow`: MemSifter); None
+            without one.
     """
 
     settings: Settings
@@ -88,6 +94,8 @@ class Parts:
     skills: Skills | None = None
     embedder: Embedder | None = None
     vectors: VectorIndex | None = None
+    reranker: Reranker | None = None
+    sifter: Skills | None = None
 
 
 Builder = Callable[[Parts], Preset]
@@ -101,9 +109,12 @@ def auto(parts: Parts) -> Preset:
     """
     search = _search(parts)
     if parts.skills is None:
-        return Preset("auto", _write(parts), _memflow_stages(parts, search, parts.settings.ceilings.within(attempts=3, calls=0, tokens=0)))
+        calls, tokens = _asides(parts, attempts=3)
+        ceilings = parts.settings.ceilings.within(attempts=3, calls=calls, tokens=tokens)
+        return Preset("auto", _write(parts), _memflow_stages(parts, search, ceilings))
     settings, skills, release = parts.settings, parts.skills, parts.guard.release
-    stages = _memflow_stages(parts, search, settings.ceilings.within(attempts=4, calls=8, tokens=32_000))
+    calls, tokens = _asides(parts, attempts=4)
+    stages = _memflow_stages(parts, search, settings.ceilings.within(attempts=4, calls=8 + calls, tokens=32_000 + tokens))
     deep = stages.tiers["deep"]
     more: tuple[Tier, ...] = (
         OpenedTier(search, skills, release, deep, settings.opening),
@@ -208,9 +219,28 @@ def _search(parts: Parts) -> Search:
     return Search(ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
 
 
+def _targeted(parts: Parts, search: Search) -> Tier:
+    if parts.sifter is None:
+        return TargetedTier(search)
+    own = parts.settings.memsifter
+    return SiftedTier(search, SessionSifter(own, parts.counter, parts.sifter), parts.guard.release, own, name="targeted", weight=2)
+
+
+def _read_again(tier: Tier, parts: Parts) -> Tier:
+    if parts.reranker is None:
+        return tier
+    return RerankedTier(tier, Reranking(parts.reranker, parts.settings.rerank), parts.guard.release)
+
+
+def _asides(parts: Parts, attempts: int) -> tuple[int, int]:
+    """Return the calls and tokens that a re-ranker or a sifter may need beside the preset's own: one each for every attempt."""
+    helpers = (parts.reranker is not None) + (parts.sifter is not None)
+    return helpers * attempts, helpers * attempts * (parts.settings.memsifter.shown_tokens + parts.settings.memsifter.reply_tokens)
+
+
 def _memflow_stages(parts: Parts, search: Search, ceilings: Ceilings) -> ReadStages:
     settings, skills = parts.settings, parts.skills
-    chosen: tuple[Tier, ...] = (ProfileTier(), TargetedTier(search), DeepTier(search))
+    chosen: tuple[Tier, ...] = (ProfileTier(), _read_again(_targeted(parts, search), parts), _read_again(DeepTier(search), parts))
     tiers = {tier.name: tier for tier in chosen}
     rules = RuleRouter(settings.budgets)
     extractive = ExtractiveAnswerer(settings.answer_items)
