@@ -110,7 +110,7 @@ class ChatRequest(NamedTuple):
     """What a model skill asks for.
 
     Attributes:
-        skill: classify, extract, consolidate, select, scan, answer or judge; for accounting.
+        skill: classify, extract, consolidate, select, rank, scan, answer or judge; for accounting.
         system: The stable prefix: duties and format. Never holds remembered text.
         user: The volatile tail: evidence as fenced data, then the question.
         schema: JSON schema of the reply, or None for free text.

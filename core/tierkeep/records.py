@@ -412,7 +412,7 @@ class SkillCall(Frozen):
     """One use of a model skill: who answered, and what it cost.
 
     Attributes:
-        skill: classify, extract, consolidate, select, scan, answer or judge.
+        skill: classify, extract, consolidate, select, rank, scan, answer or judge.
         answered_by: "model", "model, second try", or "fallback" when the deterministic rule answered instead.
         tries: Replies that came, fitting or not.
         tokens_in: Tokens sent, over both tries.

@@ -327,6 +327,46 @@ class RetrievalSettings:
         return worth
 
 
+class RerankSettings(_Group):
+    """Re-ranking of a search's best hits by a `Reranker` (`retrieve/rerank.py`); without one nothing here is read.
+
+    Attributes:
+        n: Hits that are read again (ours: about twice what 2,048 tokens of chat hold, so that what stands just outside can come in; others
+            advise at most 50 where every tenth of a second counts).
+        weight: Share of the re-ranker's score in the blend; the rest is the search's own (ours: below a half, so that the search leads. A
+            cross-encoder trained on web search made the ranking of conversations worse by 6.9 points when it replaced the scores).
+        text_chars: Characters of a text that it is shown (ours: about the 512 tokens that most cross-encoders read).
+    """
+
+    n: int = Field(default=100, ge=2)
+    weight: float = Field(default=0.3, ge=0, le=1)
+    text_chars: int = Field(default=2_000, ge=20)
+
+
+class MemSifterSettings(_Group):
+    """MemSifter (arXiv 2603.03379): a small model ranks conversations before anything of them is read (strategies 5.14).
+
+    Attributes:
+        sessions: Conversations that the model ranks (strategies 5.14: the top 20).
+        kept: Conversations whose messages become evidence (strategies 5.14: the top 5).
+        best_events: Best messages whose scores, added up, are a conversation's score (ours).
+        wide_k: Messages searched for (ours: 200 and 400 gave the same evidence).
+        shown_tokens: Tokens of the conversations in one prompt, shared out evenly (ours).
+        line_chars: Characters of a message that are shown there (ours).
+        elsewhere: Share of its score that a message of any other conversation keeps; 0 leaves it out, as the paper does (ours).
+        reply_tokens: Longest reply, reasoning included (ours).
+    """
+
+    sessions: int = Field(default=20, ge=1)
+    kept: int = Field(default=5, ge=1)
+    best_events: int = Field(default=3, ge=1)
+    wide_k: int = Field(default=200, ge=1)
+    shown_tokens: int = Field(default=4_096, ge=1)
+    line_chars: int = Field(default=240, ge=20)
+    elsewhere: float = Field(default=0.0, ge=0, le=1)
+    reply_tokens: int = Field(default=1_024, ge=64)
+
+
 class Settings(_Group):
     """All settings of one memory.
 
@@ -345,6 +385,8 @@ class Settings(_Group):
     hymem: HyMemSettings = HyMemSettings()
     dmem: DMemSettings = DMemSettings()
     profile: ProfileSettings = ProfileSettings()
+    rerank: RerankSettings = RerankSettings()
+    memsifter: MemSifterSettings = MemSifterSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     timezone: str = "UTC"

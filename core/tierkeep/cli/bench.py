@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tierkeep.cli import bench_fetch, bench_probe, bench_recall
+from tierkeep.cli import bench_fetch, bench_probe, bench_recall, bench_tune
 from tierkeep.cli.bench_run import DataOption, FormatOption, JsonOption, each, module, run
 from tierkeep.cli.output import Output
 
@@ -34,6 +34,7 @@ def attach(app: typer.Typer) -> None:
     bench_recall.attach(group)
     bench_probe.attach(group)
     bench_fetch.attach(group)
+    bench_tune.attach(group)
     group.command("speed")(speed)
     group.command("dates")(dates)
     group.command("kill")(kill)

@@ -20,17 +20,13 @@ def neighbour_scores(
     scores: measured as good as indexing each event together with its neighbours, and it needs no second index.
     """
     received = np.zeros_like(scores)
-    if not scores.any():
-        return received
-    weight = np.float32(share)
-    before, after = scores, scores
-    for _ in range(settings.neighbour_reach):
-        before, after = _step(before, index.previous), _step(after, index.following)
-        received += weight * (before + after)
-        weight *= np.float32(settings.neighbour_decay)
+    rows: NDArray[np.intp] = np.flatnonzero(scores)  # most events match nothing, and what gives nothing is not visited
+    for link in (index.following, index.previous):
+        at, given = rows, scores[rows] * np.float32(share)
+        for _ in range(settings.neighbour_reach):
+            at = link[at].astype(np.intp)
+            if (at < 0).any():
+                at, given = at[at >= 0], given[at >= 0]
+            received[at] += given  # no row follows two others, so none is meant twice
+            given = given * np.float32(settings.neighbour_decay)
     return received
-
-
-def _step(scores: NDArray[np.float32], link: NDArray[np.int32]) -> NDArray[np.float32]:
-    """The score of the linked row; a link of -1 reads the zero put behind the last row."""
-    return np.append(scores, np.float32(0))[link]

@@ -50,7 +50,7 @@ class ScopeVectors:
         """Return the similarity of every event: that of its most similar part."""
         if self._matrix is None:
             return _NOTHING
-        return Near(self._seq.values, _best_part(self._matrix.values @ vector, self._start.values, len(self._seq)))
+        return Near(self._seq.values, _best_part(_products(self._matrix.values, vector), self._start.values, len(self._seq)))
 
     @property
     def last_seq(self) -> int:
@@ -128,11 +128,21 @@ def _streamed(pages: Iterable[VectorPage], vector: NDArray[np.float32], allowanc
     complete = True
     for page in pages:
         seqs.append(page.seqs)
-        similarities.append(_best_part(page.matrix @ vector, np.cumsum(page.parts) - page.parts, len(page.seqs)))
+        similarities.append(_best_part(_products(page.matrix, vector), np.cumsum(page.parts) - page.parts, len(page.seqs)))
         if allowance.expired():
             complete = False
             break
     return Near(np.concatenate(seqs), np.concatenate(similarities), complete=complete)
+
+
+def _products(matrix: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the product of every row with the vector, shape (rows,).
+
+    On this thread and no other: a BLAS shares such a product among threads that wait for one another, while memory is what it waits for
+    anyway. Measured on a busy machine with two cores, 10,000 rows: 1.5 ms against 16.
+    """
+    products: NDArray[np.float32] = np.einsum("ij,j->i", matrix, vector)
+    return products
 
 
 def _best_part(products: NDArray[np.float32], start: NDArray[np.int64], events: int) -> NDArray[np.float32]:
