@@ -33,7 +33,7 @@ def test_sentence_transformers_by_path(kind: str, tmp_path: Path) -> None:
     from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer, models
 
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "tea": 1}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "tea": 1}, unk_token="[UNK]"))  # noqa: S106  the word for an unknown word
     library.SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu").save(str(tmp_path / "tiny"))
     embedder = embedder_from(f"{kind}:{tmp_path / 'tiny'}")
     assert embedder is not None

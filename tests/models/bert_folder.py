@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 WIDTH, HEADS, LAYERS, INNER, LONGEST = 32, 4, 2, 64, 64
 _MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -15,6 +14,8 @@ _MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def write(folder: Path, *, seed: int = 0, pooling: str = "mean", prompts: dict[str, str] | None = None) -> Path:
     """Write the folder and return it."""
+    from safetensors.numpy import save_file
+
     (folder / "1_Pooling").mkdir(parents=True)
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,:?!-數字漢数と", "🙂"]
     vocabulary = [*_MARKS, *letters, *(f"##{letter}" for letter in letters), "the", "tea", "word", "yellow", "tractor"]
@@ -51,7 +52,8 @@ def write(folder: Path, *, seed: int = 0, pooling: str = "mean", prompts: dict[s
 def _tokenizer(vocabulary: list[str]) -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    tokenizer = Tokenizer(models.WordPiece({token: place for place, token in enumerate(vocabulary)}, unk_token="[UNK]"))
+    places = {token: place for place, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(places, unk_token="[UNK]"))  # noqa: S106  the word for an unknown word
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])

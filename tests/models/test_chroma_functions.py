@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("chromadb")
-from chromadb.api.types import EmbeddingFunction
-
 from tierkeep.errors import MissingExtraError, ModelError, SettingsError
 from tierkeep.models.chroma_functions import ChromaFunctionEmbedder
 from tierkeep.models.doubles import HashEmbedder
 from tierkeep.models.minilm_files import find_weights, load_graph
 from tierkeep.protocols import Embedder, QueryEmbedder
 from tierkeep.testing.embedder import EmbedderContract
+
+EmbeddingFunction = pytest.importorskip("chromadb.api.types").EmbeddingFunction
 
 CORE = Path(__file__).parents[2] / "core"
 _CHROMA_FILES = ("config.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt")
@@ -104,7 +103,7 @@ def test_the_identity_tells_settings_apart_and_no_secret() -> None:
     assert len({identity(), identity(model_name="m"), identity(model_name="m", size=2), identity(inner={"size": 2})}) == 4
     assert identity(model_name="m").startswith("chroma/words:m/64/")
     assert identity(api_key="sk-1", inner={"auth_token": "x"}) == identity(api_key="sk-2") == identity()
-    assert "sesame" not in identity(address="https://user:sesame@host", password="sesame")
+    assert "sesame" not in identity(address="https://user:sesame@host", password="sesame")  # noqa: S106  a made-up one
 
 
 def test_a_function_that_fails_or_returns_something_else() -> None:

@@ -15,11 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("tokenizers")
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("safetensors")
-
 from tierkeep.errors import InputError, MissingExtraError, ModelError, SettingsError
 from tierkeep.models.minilm import MiniLMEmbedder
 from tierkeep.models.minilm_files import PUBLISHED_SHA256, find_weights, load_graph, user_cache
@@ -28,6 +23,10 @@ from tierkeep.protocols import Embedder
 from tierkeep.testing.embedder import EmbedderContract
 
 from . import bert_folder
+
+for package in ("onnxruntime", "tokenizers", "safetensors"):
+    pytest.importorskip(package)
+onnx = pytest.importorskip("onnx")
 
 TEXTS = ["the tea", "yellow tractor", "a", "", "the yellow tractor of the word, where the tea is: 12?", "数字と漢字", "zebra quilt " * 30]
 CORE = Path(__file__).parents[2] / "core"

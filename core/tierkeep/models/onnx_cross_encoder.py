@@ -18,7 +18,7 @@ from tierkeep.errors import MissingExtraError, ModelError, SettingsError
 from tierkeep.models.pair_scoring import score_in_batches
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
+    from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
 __all__ = ["OnnxCrossEncoder"]
@@ -140,7 +140,7 @@ def _run(runner: _Runner, question: str, texts: list[str], name: str) -> NDArray
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return what onnxruntime raises: it has a class for each code and none above them."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = "Fail InvalidArgument InvalidGraph InvalidProtobuf NoSuchFile NoModel NotImplemented RuntimeException EPFail"
     return tuple(getattr(state, name) for name in names.split())
