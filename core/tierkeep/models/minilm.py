@@ -78,7 +78,8 @@ class MiniLMEmbedder:
     Args:
         folder: A folder with model.safetensors (or model.onnx), config.json and tokenizer.json: these weights instead. Any BERT encoder
             whose vector is the mean over its tokens will do.
-        precision: "int8", a third of the memory and, on processors with 8-bit instructions, several times as fast; or "fp32".
+        precision: "int8", a quarter of the memory, and faster where the processor has 8-bit instructions (with AVX2 alone it is
+            not); or "fp32".
         threads: Threads of one call; None for one a core, four at most.
         cache: Folder for the graph; None for the platform's.
         batch_tokens: Tokens of one batch, padding included; a longer text is a batch of its own.
