@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -103,6 +104,15 @@ class ChromaFunctionEmbedder:
         except Exception as error:
             raise ModelError(f"the embedding function {self._name} failed on {len(batch)} texts: {error}") from error
         return unit_rows(rows, len(batch), f"the embedding function {self._name}", self._dimension)
+
+
+def default_is_here() -> bool:
+    """Return whether chromadb and the model of its default function are on this machine, so that using it downloads nothing."""
+    if importlib.util.find_spec("chromadb") is None:
+        return False
+    from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
+
+    return (Path(ONNXMiniLM_L6_V2.DOWNLOAD_PATH) / ONNXMiniLM_L6_V2.EXTRACTED_FOLDER_NAME / "model.onnx").is_file()
 
 
 def _described(function: Any) -> tuple[str, str]:

@@ -72,10 +72,14 @@ class MiniLMEmbedder:
 
     May be used from several threads; a forked process loads a model of its own when it first embeds.
 
+    Attributes:
+        threads: Threads of one call.
+
     Args:
         folder: A folder with model.safetensors (or model.onnx), config.json and tokenizer.json: these weights instead. Any BERT encoder
             whose vector is the mean over its tokens will do.
-        precision: "int8", a third of the memory and, on processors with 8-bit instructions, several times as fast; or "fp32".
+        precision: "int8", a quarter of the memory, and faster where the processor has 8-bit instructions (with AVX2 alone it is
+            not); or "fp32".
         threads: Threads of one call; None for one a core, four at most.
         cache: Folder for the graph; None for the platform's.
         batch_tokens: Tokens of one batch, padding included; a longer text is a batch of its own.
@@ -103,7 +107,7 @@ class MiniLMEmbedder:
         need("tokenizers")
         self._weights = find_weights(folder)
         self._precision: Precision = precision
-        self._threads = threads or min(_cores(), _MOST_THREADS)
+        self.threads = threads or min(_cores(), _MOST_THREADS)
         self._cache = user_cache() if cache is None else Path(cache)
         self._batch_tokens = batch_tokens
         self._current: _Loaded | None = None
@@ -147,9 +151,13 @@ class MiniLMEmbedder:
         summed = np.matmul(mask[:, None, :], hidden)[:, 0, :]  # the mean's divisor goes out when the row is made a unit vector
         return unit_rows(summed, len(batch.places), self._weights.name, self.dimension)
 
-    def session(self) -> onnxruntime.InferenceSession:
-        """Return the session that runs the model in this process, for those who would measure or run it themselves."""
-        return self._loaded().session
+    def bare_session(self) -> onnxruntime.InferenceSession:
+        """Return a new session of the same graph and as many threads, with onnxruntime's own settings otherwise: to measure against."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        return _session(load_graph(self._weights, self._precision, self._cache), options)
 
     def _loaded(self) -> _Loaded:
         """Return what this process has loaded: a forked child loads its own."""
@@ -165,19 +173,13 @@ class MiniLMEmbedder:
         import onnxruntime
         import tokenizers
 
-        graph = load_graph(self._weights, self._precision, self._cache)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch for ever, and is no faster
         # Threads that wait by spinning take the processor from the agent whose memory this is.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except _runtime_errors() as error:
-            raise ModelError(f"onnxruntime {onnxruntime.__version__} cannot run {self._weights.file}: {error}") from error
-        _SESSIONS.add(session)
+        session = _session(load_graph(self._weights, self._precision, self._cache), options)
         inputs = frozenset(one.name for one in session.get_inputs())
         if not {"input_ids", "attention_mask"} <= inputs <= set(INPUTS):
             raise ModelError(f"{self._weights.file} takes {', '.join(sorted(inputs))}; a BERT encoder takes {', '.join(INPUTS)}")
@@ -185,6 +187,17 @@ class MiniLMEmbedder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(self._weights.max_tokens)
         return _Loaded(os.getpid(), session, tokenizer, inputs)
+
+
+def _session(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _runtime_errors() as error:
+        raise ModelError(f"onnxruntime {onnxruntime.__version__} cannot run the graph of the weights: {error}") from error
+    _SESSIONS.add(session)
+    return session
 
 
 def _places(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

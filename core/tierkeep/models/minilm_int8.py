@@ -102,7 +102,7 @@ class _Rewriter:
         out = node.output[0]
         found = self._op("Gather", f"{out} int8", rows, node.input[1])
         real = self._op("Cast", f"{out} float", found, to=self._onnx.TensorProto.FLOAT)
-        self._op("Mul", out, real, self._op("Gather", f"{out} ranges", ranges, node.input[1]))
+        self._op("Mul", out, real, self._op("Gather", f"{out} looked up", ranges, node.input[1]))
 
     def _table(self, name: str, axis: int, most: int) -> tuple[str, str]:
         """Return the names of a constant as int8, and of its ranges along an axis. Each constant once."""
@@ -129,6 +129,7 @@ class _Rewriter:
         return name
 
     def _constant(self, name: str, value: Any) -> str:
+        name = f"int8: {name}"  # no name of the graph's own
         if name not in self._constants:
             self._constants[name] = self._onnx.numpy_helper.from_array(np.asarray(value), name)
         return name
