@@ -25,6 +25,7 @@ _Light = Annotated[
     list[int] | None, typer.Option("--budget", min=1, help="Tokens of light evidence; may be given several times. 600 and 2048 otherwise.")
 ]
 _Share = Annotated[float, typer.Option("--share", min=0.01, max=0.99, help="Share of the questions that the fitted threshold escalates.")]
+_Vectors = Annotated[int, typer.Option("--vectors", min=0, help="Numbers in a made-up vector of each message, such as 384.")]
 _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 
@@ -36,6 +37,7 @@ def attach(app: typer.Typer) -> None:
     bench_fetch.attach(group)
     bench_tune.attach(group)
     group.command("speed")(speed)
+    group.command("embed")(embed)
     group.command("dates")(dates)
     group.command("kill")(kill)
     group.command("tiers")(tiers)
@@ -80,14 +82,30 @@ def tiers(
     run(as_json, measure)
 
 
-def speed(n: _Size = 10_000, durability: _Durability = "normal", as_json: JsonOption = False) -> None:
+def speed(n: _Size = 10_000, durability: _Durability = "normal", vectors: _Vectors = 0, as_json: JsonOption = False) -> None:
     """Measure writes, reads, size and start-up on this machine, with made-up texts.
 
-    Example: tierkeep bench speed --n 10000 --durability full
+    Example: tierkeep bench speed --n 10000 --vectors 384
     """
     if durability not in ("normal", "full"):
         raise typer.BadParameter("normal or full", param_hint="--durability")
-    run(as_json, lambda out: module("speed").run(n, durability=durability))
+    run(as_json, lambda out: module("speed").run(n, durability=durability, dimension=vectors))
+
+
+def embed(
+    data: Annotated[Path | None, typer.Option("--data", help="A data set, or one text a line; made-up texts otherwise.")] = None,
+    texts: Annotated[int, typer.Option("--texts", min=1, help="How many of them.")] = 256,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often all are embedded.")] = 5,
+    precision: Annotated[str, typer.Option("--precision", help="int8 or fp32.")] = "int8",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure texts a second of the local encoder, of bare onnxruntime with the same model, and of chromadb's default where it is.
+
+    Example: tierkeep bench embed --texts 512
+    """
+    if precision not in ("int8", "fp32"):
+        raise typer.BadParameter("int8 or fp32", param_hint="--precision")
+    run(as_json, lambda out: module("embedding").run(data, texts=texts, rounds=rounds, precision=precision))
 
 
 def kill(trials: _Trials = 20, seed: _Seed = 1, as_json: JsonOption = False) -> None:

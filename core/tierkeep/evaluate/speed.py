@@ -12,10 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 import tierkeep
 from tierkeep import Memory
@@ -25,24 +30,30 @@ _WORDS = 20_000
 _SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro sa te vo wa xi yo zu bra cle dri flo gru ple sta tri".split()
 
 
-def run(n: int = 10_000, *, recalls: int = 200, durability: Literal["normal", "full"] = "normal", seed: int = 1) -> dict[str, Any]:
+def run(
+    n: int = 10_000, *, recalls: int = 200, durability: Literal["normal", "full"] = "normal", dimension: int = 0, seed: int = 1
+) -> dict[str, Any]:
     """Return the figures for a scope of `n` events, ready for JSON.
 
     Args:
         n: Events in the scope when recall is measured.
         recalls: Questions asked.
         durability: "normal" (survives the death of the process) or "full" (an fsync for each write).
+        dimension: Numbers in the made-up vector of each text; 0 for a memory without vectors. What a real embedder takes is not in the
+            figures: `tierkeep bench embed` measures that.
         seed: Of the made-up texts.
     """
+    embedder = _MadeUp(dimension) if dimension else None
     maker = _Maker(seed)
     singles = min(n // 2, 2_000 if durability == "normal" else 500)
     with tempfile.TemporaryDirectory() as folder:
-        with Memory.open(folder, durability=durability) as memory:
+        with Memory.open(folder, durability=durability, embedder=embedder) as memory:
             mine = memory.scope(user="bench")
             one_s, one_times = _add_singles(mine, maker, singles)
             batch_s = _add_batches(mine, maker, n - singles)
+            memory.settle()
         began = time.perf_counter()
-        with Memory.open(folder, durability=durability) as memory:
+        with Memory.open(folder, durability=durability, embedder=embedder) as memory:
             open_ms = (time.perf_counter() - began) * 1000
             mine = memory.scope(user="bench")
             first = _time_recall(mine, maker.question())
@@ -52,6 +63,7 @@ def run(n: int = 10_000, *, recalls: int = 200, durability: Literal["normal", "f
     return {
         "n": n,
         "durability": durability,
+        "dimension": dimension,
         "add_one_per_s": round(singles / one_s, 1) if one_s else 0.0,
         "add_one_p50_ms": round(median(one_times), 3) if one_times else 0.0,
         "add_batch_per_s": round((n - singles) / batch_s, 1) if batch_s else 0.0,
@@ -104,6 +116,18 @@ def _import_time() -> float:
         return time.perf_counter() - began
 
     return max(0.0, median([spent("import tierkeep") for _ in range(3)]) - median([spent("pass") for _ in range(3)]))
+
+
+class _MadeUp:
+    """Vectors that depend on the text and mean nothing."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.identity = f"made-up/{dimension}"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = [np.random.default_rng(zlib.crc32(text.encode())).standard_normal(self.dimension, np.float32) for text in texts]
+        return np.stack(rows) / np.linalg.norm(np.stack(rows), axis=1, keepdims=True) if rows else np.zeros((0, self.dimension), np.float32)
 
 
 class _Maker:
