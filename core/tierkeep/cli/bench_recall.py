@@ -13,7 +13,19 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tierkeep.cli.bench_run import DataOption, EmbedderOption, FormatOption, JsonOption, Tick, each, embedder_of, module, run, runs_of
+from tierkeep.cli.bench_run import (
+    CacheOption,
+    DataOption,
+    EmbedderOption,
+    FormatOption,
+    JsonOption,
+    Tick,
+    each,
+    embedder_of,
+    module,
+    run,
+    runs_of,
+)
 from tierkeep.cli.output import Output, facts, literal
 from tierkeep.errors import ImportFormatError, InputError
 
@@ -47,7 +59,8 @@ def attach(group: typer.Typer) -> None:
 
 
 def recall(
-    data: DataOption, budget: _Budgets = None, embedder: EmbedderOption = "none", baselines: _Baselines = None, report: _Report = None,
+    data: DataOption, budget: _Budgets = None, embedder: EmbedderOption = "none", cache: CacheOption = None,
+    baselines: _Baselines = None, report: _Report = None,
     per_question: _PerQuestion = False, compare: _Compare = None, only: _Only = None, format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +78,7 @@ def recall(
 
     def one(path: Path, tick: Tick, earlier: Mapping[str, Any] | None) -> Any:
         made = module("recall").run(
-            path, budget=budgets, embedder=embedder_of(embedder), baselines=names, format=format, only=only or (), progress=tick,
+            path, budget=budgets, embedder=embedder_of(embedder, cache), baselines=names, format=format, only=only or (), progress=tick,
             per_question=per_question, earlier=earlier,
         )  # fmt: skip
         if report is not None:

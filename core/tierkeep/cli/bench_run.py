@@ -37,6 +37,9 @@ FormatOption = Annotated[
     str | None, typer.Option("--format", metavar="NAME", help="Format of the data, when its content does not tell.")
 ]
 EmbedderOption = Annotated[str, typer.Option("--embedder", help=f"Embedder to measure with: {NAMES}.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", metavar="FILE", help="Keep vectors in this file, so that the next run need not make them again.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 #: Called with (done, in all).
 Tick = Callable[[float, float], None]
@@ -44,13 +47,22 @@ Tick = Callable[[float, float], None]
 Show = Callable[[Mapping[str, Any]], list[RenderableType]]
 
 
-def embedder_of(name: str) -> Embedder | None:
+def embedder_of(name: str, cache: Path | None = None) -> Embedder | None:
     """Return the embedder of a name, None for "none".
+
+    Args:
+        name: As `tierkeep.cli.embedder` knows it.
+        cache: File that keeps its vectors for the next run; None for none.
 
     Raises:
         InputError: There is no such embedder.
     """
-    return embedder_from(name)
+    made = embedder_from(name)
+    if made is None or cache is None:
+        return made
+    from tierkeep.models.embedding_cache import CachedEmbedder
+
+    return CachedEmbedder(made, cache)
 
 
 def module(name: str) -> ModuleType:

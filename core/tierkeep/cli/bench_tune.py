@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tierkeep.cli.bench_run import DataOption, EmbedderOption, FormatOption, JsonOption, embedder_of, module, run, ticking
+from tierkeep.cli.bench_run import CacheOption, DataOption, EmbedderOption, FormatOption, JsonOption, embedder_of, module, run, ticking
 from tierkeep.cli.output import Output
 
 _Weights = Annotated[
@@ -24,7 +24,7 @@ def attach(group: typer.Typer) -> None:
 
 def tune(
     data: DataOption, weights: _Weights = "", candidates: _Count = 32, every: _Every = 1, budget: _Budget = 2048,
-    embedder: EmbedderOption = "none", format: FormatOption = None, as_json: JsonOption = False,
+    embedder: EmbedderOption = "none", cache: CacheOption = None, format: FormatOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Try weights of retrieval around the present ones; what is best on half of the conversations is reported on the other half.
 
@@ -34,7 +34,7 @@ def tune(
     def measure(out: Output) -> Any:
         tuning = module("tune")
         names = [name.strip() for name in weights.split(",") if name.strip()] or list(tuning.FITTED)
-        made = embedder_of(embedder)
+        made = embedder_of(embedder, cache)
         with ticking(out, "questions") as tick:
             return tuning.run(
                 data, names=names, count=candidates, every=every, budget=budget, embedder=made, format=format, progress=tick

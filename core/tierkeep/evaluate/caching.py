@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.models import embedding_cache
 from tierkeep.protocols import Embedder, QueryEmbedder
 
 Vectors = NDArray[np.float32]
+#: More than any set here needs: nothing is to be embedded twice.
+_MOST_BYTES = 4 << 30
 
 
 class CachedEmbedder:
-    """Passes each text on once, from any thread.
+    """Passes each text on once (`tierkeep.models.embedding_cache`), from any thread, one call at a time, and takes the time.
 
     Args:
         inner: What embeds.
@@ -38,38 +41,47 @@ class CachedEmbedder:
         self.texts = 0
         self.seconds = 0.0
         self.query_seconds = 0.0
-        self._inner = inner
-        self._queries = inner.embed_queries if isinstance(inner, QueryEmbedder) else None
-        self._known: dict[str, Vectors] = {}
-        self._known_queries: dict[str, Vectors] = {}
+        self._cache = embedding_cache.CachedEmbedder(_Counting(inner, self), max_bytes=_MOST_BYTES)
+        self._queries = isinstance(inner, QueryEmbedder)
         self._lock = threading.RLock()
+        self._asking = False
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors, shape (len(texts), dimension)."""
         with self._lock:
             began = time.perf_counter()
-            self.texts += self._learn(texts, self._known, self._inner.embed)
+            rows = self._cache.embed(texts)
             self.seconds += time.perf_counter() - began
-            return self._rows(texts, self._known)
+            return rows
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors of questions; those of plain texts where the embedder makes no difference."""
         with self._lock:
             began = time.perf_counter()
+            self._asking = True
             try:
-                if self._queries is None:
-                    self._learn(texts, self._known, self._inner.embed)
-                    return self._rows(texts, self._known)
-                self._learn(texts, self._known_queries, self._queries)
-                return self._rows(texts, self._known_queries)
+                return self._cache.embed_queries(texts) if self._queries else self._cache.embed(texts)
             finally:
+                self._asking = False
                 self.query_seconds += time.perf_counter() - began
 
-    def _learn(self, texts: Sequence[str], known: dict[str, Vectors], embed: Callable[[Sequence[str]], Vectors]) -> int:
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            known.update(zip(new, embed(new), strict=True))
-        return len(new)
+    def embedded(self, count: int) -> None:
+        """Take note that so many texts reached the embedder."""
+        self.texts += 0 if self._asking else count
 
-    def _rows(self, texts: Sequence[str], known: dict[str, Vectors]) -> Vectors:
-        return np.array([known[text] for text in texts], np.float32).reshape(len(texts), self.dimension)
+
+class _Counting:
+    """Tells how many texts reach the embedder."""
+
+    def __init__(self, inner: Embedder, owner: CachedEmbedder) -> None:
+        self.identity = inner.identity
+        self.dimension = inner.dimension
+        self._inner = inner
+        self._owner = owner
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self._owner.embedded(len(texts))
+        return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self._inner.embed_queries(texts) if isinstance(self._inner, QueryEmbedder) else self._inner.embed(texts)
