@@ -15,9 +15,10 @@ from tierkeep.records import (
     Spent,
     VerifyReport,
 )
-from tierkeep.scoped import ScopedMemory, twin
+from tierkeep.scoped import ScopedMemory
 from tierkeep.settings import Settings
 from tierkeep.tokens import best_counter
+from tierkeep.twins import twin
 
 # The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
 if TYPE_CHECKING:

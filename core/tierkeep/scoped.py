@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tierkeep import pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
@@ -27,37 +26,16 @@ from tierkeep.records import (
 )
 from tierkeep.retrieve.sessions import in_session
 from tierkeep.streaming import Narrated, Narration
+from tierkeep.twins import twin
 
 if TYPE_CHECKING:
     from tierkeep.intake import Addable, When
     from tierkeep.memory import Memory
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_S = TypeVar("_S")
-
 #: A budget above it means everything: no model has such a window.
 _MOST_TOKENS = 10_000_000
 #: Seconds from which on a deadline is none: thirty years.
 _NO_DEADLINE = 1e9
-
-
-def twin(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], Coroutine[Any, Any, _R]]:
-    """Return the async twin of a verb: the same call in a worker thread, so that the event loop never waits for a disk.
-
-    A thread cannot be stopped: who cancels the twin, or lets a timeout do it, stops waiting, and the call still runs to its end. A
-    cancelled `aadd` stores, a cancelled `aforget` forgets. With an `id` for each message it is safe to add again.
-    """
-
-    async def same(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        import asyncio  # only those who await pay for it
-
-        return await asyncio.to_thread(method, self, *args, **kwargs)
-
-    functools.update_wrapper(same, method)
-    same.__name__ = f"a{method.__name__}"
-    same.__doc__ = f"Do the same as `{method.__name__}`, without blocking the event loop. Cancelling it stops the waiting, not the work."
-    return same
 
 
 class ScopedMemory:
