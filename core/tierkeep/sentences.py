@@ -8,13 +8,15 @@ __all__ = ["sentences"]
 
 #: Full stop, exclamation and question mark of Chinese and Japanese in both widths, of Arabic and of Urdu: they end a sentence with no space after.
 _STOPS = "\u3002\uff01\uff1f\uff61\u061f\u06d4"
-#: Months before which German writes a day as "2.": April and its like are English months too, and follow a full stop there so seldom.
-_MONTHS = "Januar|J\u00e4nner|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"
+#: Months before which German writes a day as "2."; those that English has too need a German word before the day.
+_GERMAN = "Januar|J\u00e4nner|Februar|M\u00e4rz|Mai|Juni|Juli|Oktober|Dezember"
+_LEADS = ("[Aa]m", "[Vv]om", "[Zz]um", "[Bb]is", "[Dd]en", "[Dd]em")
+_AFTER = "(?:" + "|".join(rf"(?<=\b{lead} {digits})" for lead in _LEADS for digits in ("[0-9]", "[0-9][0-9]")) + ")"
 #: A stop inside a word or a number ("1.5", "example.org"), after a title ("Dr. Ko") or a day ("2. Mai") ends no sentence.
 _SENTENCE = re.compile(
     rf"(?:[^.!?{_STOPS}\n]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\."
-    rf"|(?<=\bSra)\.|(?<=\b[0-9])\.(?= (?:{_MONTHS})\b)|(?<=\b[0-9][0-9])\.(?= (?:{_MONTHS})\b))+"
-    rf"(?:[.!?{_STOPS}]+['\")\]\u300d\u300f\u201d\uff09\u00bb]*|\n|$)"
+    rf"|(?<=\bSra)\.|(?<=[0-9])(?:\.(?= (?:{_GERMAN})\b)|{_AFTER}\.(?= (?:April|August|September|November)\b)))+"
+    rf"(?:[.!?{_STOPS}]+(?:(?<=[{_STOPS}])['\")\]\u300d\u300f\u201d\uff09\u00bb]*|['\")\]]*)|\n|$)"
 )
 
 

@@ -87,7 +87,7 @@ HINTS: dict[str, frozenset[str]] = {
     "spanish": frozenset(
         "ayer anteayer anoche antier hoy mañana hace lunes martes miércoles jueves viernes sábado enero febrero marzo mayo junio julio "
         "septiembre setiembre octubre noviembre diciembre semana semanas año años días meses pasado pasada próximo próxima viene "
-        "vivo vive viven trabajo trabaja gusta gustan hermano hermana hermanos perro gato amigos hola gracias bueno buena mejor "
+        "verano otoño invierno primavera vivo vive viven trabajo trabaja gusta gustan hermano hermana hermanos perro gato amigos hola gracias bueno buena mejor "
         "quiero quiere puedo puede fuimos llama llamo cumpleaños".split()
     ),
     "french": frozenset(
@@ -105,7 +105,7 @@ HINTS: dict[str, frozenset[str]] = {
         "gestern vorgestern heute morgen übermorgen letzte letzten letzter letztes nächste nächsten nächster nächstes vorletzte "
         "vorletzten vorletztes kommende kommenden montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag januar jänner "
         "februar märz mai juni juli oktober dezember woche wochen jahr jahre jahren tage tagen monat monate monaten wochenende "
-        "wohne wohnt arbeite arbeitet heiße heißt heisst hallo danke bitte mag bruder hund katze freundin gern gerne".split()
+        "sommer frühling frühjahr herbst wohne wohnt arbeite arbeitet heiße heißt heisst hallo danke bitte mag bruder hund katze freundin gern gerne".split()
     ),
     "dutch": frozenset("gisteren vandaag week jaar weken dagen woon woont werkt broer zus hond kat graag bedankt".split()),
 }
