@@ -6,7 +6,7 @@ import re
 
 __all__ = ["sentences"]
 
-#: Full stop, exclamation and question mark of Chinese and Japanese in both widths, of Arabic and of Urdu: they end a sentence with no space after.
+#: Full stop, exclamation and question mark of Chinese and Japanese, of Arabic and of Urdu: no space has to follow them.
 _STOPS = "\u3002\uff01\uff1f\uff61\u061f\u06d4"
 #: Months before which German writes a day as "2."; those that English has too need a German word before the day.
 _GERMAN = "Januar|J\u00e4nner|Februar|M\u00e4rz|Mai|Juni|Juli|Oktober|Dezember"

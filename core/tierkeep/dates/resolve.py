@@ -42,9 +42,9 @@ _MERGEABLE = {Precision.DAY, Precision.MONTH, Precision.YEAR}
 def find_times(text: str, anchor: date) -> list[TimeSpan]:
     """The times named in ``text``, said on ``anchor``, in text order and not overlapping (the longest match wins).
 
-    Reads English, and Chinese, Japanese, German, Spanish and Arabic where a text shows them. Only the first ``MAX_SCANNED`` characters are searched and at most ``MAX_TIMES`` times returned; the
-    cost is linear in the text. Words that name no one time ("recently", "every Friday") or a day that does not exist
-    ("30 February") yield nothing. Never raises on any text or anchor.
+    Reads English, and Chinese, Japanese, German, Spanish and Arabic where a text shows them. Only the first ``MAX_SCANNED`` characters are
+    searched and at most ``MAX_TIMES`` times returned; the cost is linear in the text. Words that name no one time ("recently", "every
+    Friday") or a day that does not exist ("30 February") yield nothing. Never raises on any text or anchor.
     """
     context = Context(text[:MAX_SCANNED], lex.folded(text[:MAX_SCANNED]), anchor)
     words = set(_WORD.findall(context.text))

@@ -30,8 +30,8 @@ _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _FIRST_PERSON = re.compile(r"\b(?:I|[Mm]y|[Mm]e|[Mm]ine|[Mm]yself|[Ww]e|[Oo]ur)\b")
 #: The same in other languages: by script, and where the words are English or names too, only in a text of that language.
 _FIRST_PERSON_ANYWHERE = re.compile(
-    "[我咱俺私僕]|わたし|ぼく|ボク|オレ|自分"
-    r"|(?<!\w)(?:[وف]?(?:أنا|انا|نحن|لي|لَيّ|عندي|لدي|مني|معي|لنا|عندنا)|\w{3,10}تي|[أا]خ[ت]?ي|[أا]مي|[أا]بي|صديقي|زوجي|بيتي|عملي)(?!\w)"
+    "[我咱俺僕]|私(?![人立有下密])|わたし|ぼく|ボク|オレ|自分"
+    r"|(?<!\w)(?:[وف]?(?:أنا|انا|نحن|لي|لَيّ|عندي|لدي|مني|معي|لنا|عندنا)|(?!التي)\w{2,10}تي|[أا]خ[ت]?ي|[أا]مي|[أا]بي|صديقي|زوجي|بيتي|عملي)(?!\w)"
     r"|\b(?:[Ii]ch|mich|mir|[Mm]eine?[nrms]?|uns|[Uu]nsere?[nrms]?)\b"
 )
 _FIRST_PERSON_IN = {

@@ -55,17 +55,20 @@ _COUNT_ELSEWHERE = re.compile(
 )
 _CONFLICT_ELSEWHERE = re.compile(
     "改变主意|改變主意|还在|還在|仍然|仍旧|以前.{0,10}吗|まだ|気が変わ"
-    r"|\bimmer noch\b|\bnoch immer\b|\bmeinung geändert\b|\btodavía\b|\baún\b|\bsigo\b|\bsigue\b|\bcambié de (?:idea|opinión)\b|لا [يأا]زال|ما ?زلت|ما ?زال",
+    r"|\bimmer noch\b|\bnoch immer\b|\bmeinung geändert\b|\btodavía\b|\baún\b|\bsigo\b|\bsigue\b|\bcambié de (?:idea|opinión)\b"
+    "|لا [يأا]زال|ما ?زلت|ما ?زال",
     re.I,
 )
 _STATE_ELSEWHERE = re.compile(
     "现在|現在|目前|当前|當前|最新|如今|今は"
-    r"|\bjetzt\b|\bderzeit\b|\bmomentan\b|\baktuell|\bzurzeit\b|\bahora\b|\bactual(?:mente)?\b|\ben este momento\b|الآن|الان|حاليا",
+    r"|\bjetzt\b|\bderzeit\b|\bmomentan\b|\baktuell|\bzurzeit\b|\bahora\b|\bactualmente\b|\ben este momento\b|الآن|الان|حاليا",
     re.I,
 )
 _SUMMARY_ELSEWHERE = re.compile(
     "总结|總結|概括|概要|摘要|まとめて|要約"
-    r"|\bzusammenfass|\bfasse .{1,60} zusammen\b|\büberblick\b|\bresum(?:e|ir|en)\b|\bresúmen\b|لخص|ملخص", re.I
+    r"|\bzusammenfass|\bfasse .{1,60} zusammen\b|\büberblick\b|\bresumen\b|\bresume (?:lo|la|todo|mi|mis|nuestr[ao]s?)\b|\bresúmen\b"
+    "|لخص|ملخص",
+    re.I,
 )
 #: Families in the order in which MemFlow's cascade asks them, each with its intent and the tier that serves it.
 _FAMILIES: tuple[tuple[Intent, str, re.Pattern[str]], ...] = (

@@ -1,10 +1,10 @@
 """Text to index terms: the one analysis that documents and queries share.
 
-The chain is NFKC and case folding, Unicode words, and then by script and language. Latin words go through the English chain (stop words out,
-irregular forms to their base form, Snowball stems); in a text that is evidently in another language they get that language's stems as
-well, and its stop words are left out. Arabic and Cyrillic words have stemmers of their own. Scripts written without spaces become characters
-and character bigrams. Every step is linear in the text, so an event of several megabytes, or one written to be expensive, costs
-no more than its length.
+The chain is NFKC and case folding, Unicode words, and then by script and language. Latin words go through the English chain (stop words
+out, irregular forms to their base form, Snowball stems); in a text that is evidently in another language they get that language's stems as
+well, and its stop words are left out. Arabic and Cyrillic words have stemmers of their own. Scripts written without spaces become
+characters and character bigrams. Every step is linear in the text, so an event of several megabytes, or one written to be expensive,
+costs no more than its length.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
@@ -144,11 +143,11 @@ def term_ids(text: str, language: str = "english") -> NDArray[np.uint32]:
     return np.fromiter((term_id(term) for term in analyze(text, language)), dtype=np.uint32)
 
 
-#: Words on which stemmers, stop lists and normalisations differ; any release that treats one of them otherwise shows. One language a line.
+#: Words on which stemmers, stop lists and normalisations differ; a release that treats one otherwise shows. One language a line.
 _SAMPLES = """
     Generously communicating generations of skies, skis and dying lilies; exceeding successes proceeded inwardly. Universities organised \
-news, happily running, hoping and hopped; relational, conditional, fluently, studies studied studying. He's gone; they've bought children's \
-teeth, didn't they? Café naïve İstanbul straße ﬁne 1,234.50 2nd ٢٠٢٦ 한국어는
+news, happily running, hoping and hopped; relational, conditional, fluently, studies studied studying. He's gone; they've bought \
+children's teeth, didn't they? Café naïve İstanbul straße ﬁne 1,234.50 2nd ٢٠٢٦ 한국어는
     Ich habe die Häuser unserer Freundinnen nicht gesehen; Kinder spielten auf den Straßen, und Vögel sangen schoener als gestern.
     Mis hermanas y yo comíamos las naranjas que compró el niño; ayer íbamos rápidamente por los caminos.
     Nous avons mangé les gâteaux que ma sœur préparait; l'amie d'hier était heureuse dans cette maison.

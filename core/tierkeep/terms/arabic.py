@@ -1,8 +1,8 @@
 """Words in Arabic letters to terms: a light stemmer.
 
-After light10 (Larkey, Ballesteros and Connell, "Light stemming for Arabic information retrieval", 2007), which finds more than stemmers that
-look for roots, with possessive endings on a feminine noun and verb prefixes beside it. Snowball's Arabic stemmer was tried: it takes the
-letters waw and seen off words that begin with them, so that one noun ends up under three stems.
+After light10 (Larkey, Ballesteros and Connell, "Light stemming for Arabic information retrieval", 2007), which finds more than stemmers
+that look for roots, with possessive endings on a feminine noun and verb prefixes beside it. Snowball's Arabic stemmer was tried: it takes
+the letters waw and seen off words that begin with them, so that one noun ends up under three stems.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which language a text in Latin letters is evidently written in, from its own function words.
 
-A wrong guess costs more than none: what is not evident is analysed as English, which finds the words as they stand. So English wins whenever
-its function words are as many, one word alone proves nothing, and words that two languages share count little.
+A wrong guess costs more than none: what is not evident is analysed as English, which finds the words as they stand. So English wins
+whenever its function words are as many, one word alone proves nothing, and words that two languages share count little.
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ HINTS: dict[str, frozenset[str]] = {
     "spanish": frozenset(
         "ayer anteayer anoche antier hoy mañana hace lunes martes miércoles jueves viernes sábado enero febrero marzo mayo junio julio "
         "septiembre setiembre octubre noviembre diciembre semana semanas año años días meses pasado pasada próximo próxima viene "
-        "verano otoño invierno primavera vivo vive viven trabajo trabaja gusta gustan hermano hermana hermanos perro gato amigos hola gracias bueno buena mejor "
+        "verano otoño invierno primavera vivo vive viven trabajo trabaja gusta gustan hermano hermana hermanos perro gato amigos hola "
+        "gracias bueno buena mejor "
         "quiero quiere puedo puede fuimos llama llamo cumpleaños".split()
     ),
     "french": frozenset(
@@ -105,7 +106,8 @@ HINTS: dict[str, frozenset[str]] = {
         "gestern vorgestern heute morgen übermorgen letzte letzten letzter letztes nächste nächsten nächster nächstes vorletzte "
         "vorletzten vorletztes kommende kommenden montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag januar jänner "
         "februar märz mai juni juli oktober dezember woche wochen jahr jahre jahren tage tagen monat monate monaten wochenende "
-        "sommer frühling frühjahr herbst wohne wohnt arbeite arbeitet heiße heißt heisst hallo danke bitte mag bruder hund katze freundin gern gerne".split()
+        "sommer frühling frühjahr herbst wohne wohnt arbeite arbeitet heiße heißt heisst hallo danke bitte mag bruder hund "
+        "katze freundin gern gerne".split()
     ),
     "dutch": frozenset("gisteren vandaag week jaar weken dagen woon woont werkt broer zus hond kat graag bedankt".split()),
 }
@@ -113,13 +115,13 @@ HINTS: dict[str, frozenset[str]] = {
 
 _ENGLISH_TOO = """
     los las les des das die der den del mes mis man mit nos nun pan par per pas para plus pour sin sur sei sans sue sono ses ser sol ton
-    tout tous van via war was wen wer wel will art also bin ben bis but can car casa chi come con com dem den dis doe dos est fan far
-    fin for fort fui fur had has hat hem hut han ihr ins kan kin lang lei loro lui mag mas mia mio moi mon mal eben halt alle seit mehr
-    tot toi uns vos want wart wat wie worden word out over under men dit dan dat door als aan met een son mai mayo mano marzo morgen
-    ayer enero elle elles nous vous qui que non sta hai ho tra fra suo todo toda pasado ten tem ate sou era eras alle alles hier hit dir
-    vom von zum hay cosa mie tue sue suis aux ont eu fait avec chez entre sous lunes martes juli juni julio junio tage dort ele sui uma
-    tan comme cada otra solo sole mein sie due lo qua tre nada algo luego dove serie pues ach mercy hoy ora note mode ella ellos usted
-    ons comment unser bei week kat hond pace chat ami merci ciao mora gusta gato hola gracias viva amigos danke perro
-    """
+    tout tous van via war was wen wer wel will art also bin ben bis but can car casa chi come con com dem den dis doe dos est fan far fin
+    for fort fui fur had has hat hem hut han ihr ins kan kin lang lei loro lui mag mas mia mio moi mon mal eben halt alle seit mehr tot
+    toi uns vos want wart wat wie worden word out over under men dit dan dat door als aan met een son mai mayo mano marzo morgen ayer
+    enero elle elles nous vous qui que non sta hai ho tra fra suo todo toda pasado ten tem ate sou era eras alle alles hier hit dir vom
+    von zum hay cosa mie tue sue suis aux ont eu fait avec chez entre sous lunes martes juli juni julio junio tage dort ele sui uma tan
+    comme cada otra solo sole mein sie due lo qua tre nada algo luego dove serie pues ach mercy hoy ora note mode ella ellos usted ons
+    comment unser bei week kat hond pace chat ami merci ciao mora gusta gato hola gracias viva amigos danke perro
+"""
 WEAK = frozenset(_ENGLISH_TOO.split()) | {word for stop in STOP.values() for word in stop if len(word) < 3 and word.isascii()}
 """Stop words that are English words, names or abbreviations as well: it takes several of them to tell a language."""

@@ -1,7 +1,8 @@
 """Times in languages other than English: one table of words and patterns for each, read by the same few functions.
 
-A language's rules run only on a text that shows it: on its script, or on more of its own function and time words than English ones. What was
-said of English holds for all: a bounded pattern takes a constant number of steps at one position, and nothing is more precise than its words.
+A language's rules run only on a text that shows it: on its script, or on more of its own function and time words than English ones.
+What was said of English holds for all: a bounded pattern takes a constant number of steps at one position, and nothing is more precise than
+its words.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def calendar_dates(text: str) -> list[CalendarDate]:
     found: list[tuple[int, int, CalendarDate]] = []
     for lexis in _shown(text):
         folded = widely_folded(text)
-        for rule, reader in zip(lexis.rules, lexis.readers, strict=True):
+        for rule, (_, reader) in zip(lexis.rules, lexis.patterns, strict=True):
             matches = islice(rule.pattern.finditer(folded), MAX_MATCHES) if reader is written else ()
             for match in matches:
-                with suppress(ValueError, KeyError):  # a number that is none, such as "two or three"
+                with suppress(ValueError):  # a number that is none, such as "two or three"
                     found.append((match.start(), -match.end(), CalendarDate(*calendar_parts(lexis, match))))
     kept: list[CalendarDate] = []
     floor = 0

@@ -57,12 +57,19 @@ _STEPS = {
 }  # fmt: skip
 _CALENDAR = {
     "اسبوع": Unit.WEEK, "الاسبوع": Unit.WEEK, "شهر": Unit.MONTH, "الشهر": Unit.MONTH, "سنه": Unit.YEAR, "السنه": Unit.YEAR,
-    "عام": Unit.YEAR, "العام": Unit.YEAR, "نهايه الاسبوع": Unit.WEEKEND, "عطله نهايه الاسبوع": Unit.WEEKEND, "عقد": Unit.DECADE, "نهايه": Unit.WEEKEND,
+    "عام": Unit.YEAR, "العام": Unit.YEAR, "نهايه الاسبوع": Unit.WEEKEND, "عطله نهايه الاسبوع": Unit.WEEKEND, "عقد": Unit.DECADE,
+    "نهايه": Unit.WEEKEND,
 }  # fmt: skip
-_UNITS = _CALENDAR | _TWO | {
-    "دقيقه": Unit.MINUTE, "دقائق": Unit.MINUTE, "ساعه": Unit.HOUR, "ساعات": Unit.HOUR, "يوم": Unit.DAY, "ايام": Unit.DAY, "يوما": Unit.DAY,
-    "اسابيع": Unit.WEEK, "اسبوعا": Unit.WEEK, "اشهر": Unit.MONTH, "شهور": Unit.MONTH, "شهرا": Unit.MONTH, "سنوات": Unit.YEAR,
-    "سنين": Unit.YEAR, "اعوام": Unit.YEAR, "عاما": Unit.YEAR, "عقود": Unit.DECADE,
+#: The accusative is written with its vowel sign on either side of the alef, or without.
+_ACCUSATIVE = {
+    f"{stem}{ending}": unit
+    for stem, unit in (("يوم", Unit.DAY), ("اسبوع", Unit.WEEK), ("شهر", Unit.MONTH), ("عام", Unit.YEAR))
+    for ending in ("\u064bا", "ا\u064b", "ا")
+}
+_UNITS = _CALENDAR | _TWO | _ACCUSATIVE | {
+    "دقيقه": Unit.MINUTE, "دقائق": Unit.MINUTE, "ساعه": Unit.HOUR, "ساعات": Unit.HOUR, "يوم": Unit.DAY, "ايام": Unit.DAY,
+    "اسابيع": Unit.WEEK, "اشهر": Unit.MONTH, "شهور": Unit.MONTH, "سنوات": Unit.YEAR,
+    "سنين": Unit.YEAR, "اعوام": Unit.YEAR, "عقود": Unit.DECADE,
 }  # fmt: skip
 _WEEKDAYS = {"الاثنين": 0, "الثلاثاء": 1, "الاربعاء": 2, "الخميس": 3, "الجمعه": 4, "السبت": 5, "الاحد": 6}
 
@@ -88,7 +95,8 @@ _WEEKDAY = forms(" ".join(_WEEKDAYS))
 _STEPS_AFTER = forms(" ".join(step.replace(" ", "_") for step in _STEPS if not step.startswith("هذ")))
 _SEASON = forms(" ".join(ARABIC.seasons))
 _COUNTED = (
-    rf"(?:(?P<n>[0-9]{{1,4}}|بضعه?|عده|نصف|{forms(' '.join(_COUNTS))}){W})?(?P<unit>{forms(' '.join(u.replace(' ', '_') for u in _UNITS))}){_E}"
+    rf"(?:(?P<n>[0-9]{{1,4}}|بضعه?|عده|نصف|{forms(' '.join(_COUNTS))}){W})?"
+    rf"(?P<unit>{forms(' '.join(unit.replace(' ', '_') for unit in _UNITS))}){_E}"
 )
 _BY_ITSELF = rf"(?P<n>(?P<unit>{forms(' '.join([*_TWO, *_SOME]))})){_E}"
 _ABOUT = rf"(?:(?:حوالي|نحو|تقريبا|اكثر{W}من){W})?"

@@ -16,7 +16,8 @@ _MONTHS = "januar februar märz april mai juni juli august september oktober nov
 _NUMBERS = "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"
 _ORDINALS = "null ersten zweiten dritten vierten fünften sechsten siebten achten neunten zehnten elften zwölften"
 _COUNTS = {word: count for count, word in enumerate(_NUMBERS.split())} | {"einem": 1, "einer": 1, "einen": 1, "eine": 1}
-_COUNTS |= {word: count for count, word in enumerate(_ORDINALS.split())} | {"fuenf": 5, "zwoelf": 12, "zwo": 2, "anderthalb": 1, "eineinhalb": 1}
+_COUNTS |= {word: count for count, word in enumerate(_ORDINALS.split())}
+_COUNTS |= {"fuenf": 5, "zwoelf": 12, "zwo": 2, "anderthalb": 1, "eineinhalb": 1}
 
 _PAST = re.compile(
     r"\b(?:war|waren|warst|hatte|hatten|wurde|wurden|ging|gingen|kam|kamen|fuhr|sah|traf|trafen|fand|bekam|nahm|gab|blieb|schrieb|"
@@ -26,7 +27,8 @@ _PAST = re.compile(
 )
 _FUTURE = re.compile(
     r"\b(?:werde|werden|wird|wirst|will|wollen|möchte|möchten|plane|planen|geplant|muss|müssen|soll|sollen|kann|können|morgen|übermorgen|bald|"
-    r"demnächst|termin|vorhabe|freue|bis|nächste[nrsm]?|kommende[nrsm]?)\b"
+    r"demnächst|termin|gehe|gehen|geht|fahre|fahren|fährt|fliege|fliegen|fliegt|treffe|reise|reisen|komme|kommt|besuche|findet|beginnt|"
+    r"vorhabe|freue|bis|nächste[nrsm]?|kommende[nrsm]?)\b"
 )
 
 
@@ -89,7 +91,7 @@ _N = (
 )
 _UNIT = rf"(?P<unit>{forms(' '.join(_UNITS))})\b"
 _CALENDAR = forms("woche wochenende wochenendes monat monats jahr jahres jahrzehnt")
-_ABOUT = rf"(?:(?:etwa|ungefähr|rund|fast|genau|knapp|circa|ca\.){W})?"
+_ABOUT = rf"(?:(?:etwa|ungefähr|rund|fast|genau|knapp|gut|über|circa|ca\.|mehr{W}als|weniger{W}als){W})?"
 
 GERMAN.rule(
     nothing,
@@ -107,7 +109,7 @@ GERMAN.rule(stepped, rf"\b(?:{_PART}{W})?(?:de[rs]{W})?{_STEP}{W}(?P<unit>{_CALE
 GERMAN.rule(weekend, rf"\b(?:am|übers){W}wochenende\b")
 GERMAN.rule(
     counted,
-    rf"\b(?P<back>vor|seit){W}{_ABOUT}{_N}(?P<half>einhalb)?{W}{_UNIT}",
+    rf"\b(?:heute{W})?(?P<back>vor|seit){W}{_ABOUT}{_N}(?P<half>einhalb)?{W}{_UNIT}",
     rf"\b(?P<back>vor|seit){W}{_ABOUT}(?P<n>(?P<half>anderthalb|eineinhalb)){W}{_UNIT}",
     rf"\b(?:heute{W})?in{W}{_ABOUT}{_N}(?P<half>einhalb)?{W}{_UNIT}",
 )

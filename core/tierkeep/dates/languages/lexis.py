@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tierkeep.dates.absolute import Context
 from tierkeep.dates.rule import Found, Rule
@@ -36,7 +37,7 @@ def forms(words: str, endings: str = "") -> str:
     return f"(?:{body}){endings}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lexis:
     """Tables of one language. Their keys are written as `widely_folded` leaves them, words of a phrase one blank apart.
 
@@ -50,8 +51,7 @@ class Lexis:
         seasons: Names of seasons, in English.
         parts: "early", "mid" and "late" for the words that stand for them.
         number: Reads the words of a count: a number, a range for a loose one, a half for 0.
-        rules: Patterns with their readers, in the order in which they win ties.
-        readers: The reader of each rule.
+        patterns: Patterns with their readers, in the order in which they win ties.
     """
 
     cues: Cues
@@ -63,14 +63,16 @@ class Lexis:
     seasons: Mapping[str, str]
     parts: Mapping[str, str]
     number: Callable[[str], int | tuple[int, int]]
-    rules: list[Rule] = field(default_factory=list)
-    readers: list[Reader] = field(default_factory=list)
+    patterns: list[tuple[str, Reader]] = field(default_factory=list)
 
     def rule(self, reader: Reader, *patterns: str) -> None:
-        """Add patterns that the reader computes."""
+        """Add patterns that the reader computes; they are compiled when the first text shows the language."""
+        self.patterns.extend((pattern, reader) for pattern in patterns)
 
-        def build(context: Context, match: re.Match[str]) -> Found | None:
-            return reader(self, context, match)
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """The patterns as rules."""
+        return [Rule(frozenset(), re.compile(pattern), self._bound(reader)) for pattern, reader in self.patterns]
 
-        self.rules.extend(Rule(frozenset(), re.compile(pattern), build) for pattern in patterns)
-        self.readers.extend(reader for _ in patterns)
+    def _bound(self, reader: Reader) -> Callable[[Context, re.Match[str]], Found | None]:
+        return lambda context, match: reader(self, context, match)

@@ -37,7 +37,9 @@ from tierkeep.dates.spans import (
 from tierkeep.dates.tense import Tense
 from tierkeep.dates.units import calendar_unit
 
-__all__ = ["calendar_parts", "counted", "day_of_month", "day_word", "decade", "nothing", "season", "stepped", "weekday", "weekend", "written"]
+__all__ = [
+    "calendar_parts", "counted", "day_of_month", "day_word", "decade", "nothing", "season", "stepped", "weekday", "weekend", "written",
+]  # fmt: skip
 
 _MOST_YEARS = 200  # "2020 years ago" is a year and a word, not a distance
 
@@ -135,7 +137,7 @@ def weekday(lexis: Lexis, context: Context, match: re.Match[str]) -> Found | Non
 
 
 def written(lexis: Lexis, context: Context, match: re.Match[str]) -> Found | None:
-    """A date, a month or a year as written, as far as `y` or `year` (last year), `m` or `month` (last month), `d` and `d2` say it."""
+    """A date, a month or a year: what is there of `y` or `year` (last year), `m` or `month` (last month), `d` and `d2`."""
     year, relative = _year(lexis, context.anchor, match)
     named = _said(match, "m")
     if (step := _said(match, "month")) is not None:
@@ -166,7 +168,7 @@ def written(lexis: Lexis, context: Context, match: re.Match[str]) -> Found | Non
 
 
 def calendar_parts(lexis: Lexis, match: re.Match[str]) -> tuple[int, int, int, int, str]:
-    """Year, month, first and last day of a match of a `written` pattern, as far as they stand there, and the part of the month; else 0 and "".
+    """Year, month, first and last day that a match of a `written` pattern names, and the part of the month; 0 and "" for what it does not.
 
     Raises:
         ValueError: A number is not one.

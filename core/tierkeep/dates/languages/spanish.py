@@ -25,7 +25,7 @@ _PAST = re.compile(
 )
 _FUTURE = re.compile(
     r"\b(?:(?:voy|vas|va|vamos|van)\sa|[a-zñáéíóú]{1,12}(?:ar|er|ir|dr)(?:é|á|ás|emos|án)|quiero|queremos|quiere|pienso|espero|planeo|tengo\s(?:que|una?|cita)|"
-    r"tenemos\s(?:que|una?)|hay\sque|debo|cita|próxim[oa]|viene|mañana|pronto|hasta)\b"
+    r"tenemos\s(?:que|una?)|viajo|viajamos|salgo|salimos|empiez[oa]|hay\sque|debo|cita|próxim[oa]|viene|mañana|pronto|hasta)\b"
 )
 
 
@@ -84,7 +84,7 @@ _N = (
     rf"|{forms(' '.join([*_NUMBERS.split(), 'una', 'uno', 'veinte', 'treinta']))})"
 )
 _UNIT = rf"(?P<unit>{forms(' '.join(unit.replace(' ', '_') for unit in _UNITS))})\b"
-_ABOUT = rf"(?:(?:casi|aproximadamente|como|cerca{W}de|más{W}de|alrededor{W}de){W})?"
+_ABOUT = rf"(?:(?:ya|casi|aproximadamente|como|cerca{W}de|más{W}de|alrededor{W}de){W})?"
 _HALF = rf"(?P<half>{W}y{W}medio)?"
 
 SPANISH.rule(
@@ -124,6 +124,7 @@ SPANISH.rule(
     rf"(?<!\w)(?:(?:el{W})?{_WEEKDAY},?{W})?(?:(?:el|del|al?){W})?(?P<d>[0-9]{{1,2}}|primero|1º|1ro)(?:\s?(?:-|al?|y)\s?(?P<d2>[0-9]{{1,2}}))?"
     rf"{W}de{W}(?P<m>{_MONTH})(?:{_YEAR}|{_LAST_YEAR})?",
     r"(?<![\w.,:/-])(?P<d>[0-9]{1,2})([-/.])(?P<m>[0-9]{1,2})\2(?P<y>[0-9]{4}|[0-9]{2})(?![0-9]|\2[0-9])",
+    rf"\bel{W}(?:d[ií]a{W})?(?P<d>[0-9]{{1,2}}){W}de{W}(?P<month>este){W}mes\b",
     rf"\bel{W}(?:d[ií]a{W})?(?P<d>[0-9]{{1,2}}){W}del{W}mes{W}(?P<month>pasado|próximo|que{W}viene|anterior)\b",
     rf"\b(?:(?:en|desde|hasta|para|durante|{_PART}){W})?(?P<m>{_MONTH})(?:{_YEAR}|{_LAST_YEAR})",
     rf"\b(?:en|desde|hasta|para|durante|{_PART}){W}(?P<m>{_MONTH})(?!{W}de{W}[0-9])",
