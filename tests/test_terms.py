@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import unicodedata
 import zlib
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierkeep.terms import MAX_TERMS, MAX_WORD, analyze, stream_safe, term_id, term_ids
+from tierkeep.terms import MAX_TERMS, MAX_WORD, analyze, fingerprint, stream_safe, term_id, term_ids
+from tierkeep.terms.evidence import language_of, words_of
 
 
 @pytest.mark.parametrize(
@@ -163,3 +166,122 @@ def test_every_character_that_decomposes_to_marks_is_counted_as_one() -> None:
         character = chr(code)
         if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]):
             assert len(stream_safe(character * 40)) == 30, hex(code)
+
+
+# ------------------------------------------------------------------------------------------------------------ languages
+
+_ENGLISH = [
+    line.split("\t")
+    for line in Path(__file__).with_name("english_terms.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+def test_english_is_analysed_as_it_was_before_other_languages_were_known() -> None:
+    assert len(_ENGLISH) == 120
+    assert [[text, " ".join(analyze(text))] for text, _ in _ENGLISH] == _ENGLISH
+    whole = "\n".join(text for text, _ in _ENGLISH)
+    assert " ".join(analyze(whole)) == " ".join(terms for _, terms in _ENGLISH if terms)
+
+
+def test_the_classes_and_synonyms_are_english() -> None:
+    folder = files("tierkeep.retrieve")
+    lines = [line for name in ("concepts.txt", "synonyms.txt") for line in folder.joinpath(name).read_text("utf-8").splitlines()]
+    assert [line for line in lines if not line.startswith("#") and language_of(words_of(line))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Wo wohnt meine Schwester?", "german"),
+        ("Die Häuser in unserer Straße sind alt", "german"),
+        ("¿Dónde vive Lucía?", "spanish"),
+        ("No me gusta el café", "spanish"),
+        ("J'ai mangé une pomme avec elle", "french"),
+        ("Eu não sei onde ela mora", "portuguese"),
+        ("Non so dove abita mia sorella", "italian"),
+        ("Ik weet niet waar mijn broer woont", "dutch"),
+        ("I told her that mi casa es su casa", None),
+        ("The Führer's car is in Munich", None),
+        ("Los Angeles", None),
+        ("Haus", None),
+        ("die", None),
+        ("", None),
+        ("42 !", None),
+        ("我的猫", None),
+    ],
+)
+def test_a_language_is_told_by_its_own_words(text: str, language: str | None) -> None:
+    assert language_of(words_of(text)) == language
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Wir haben die Häuser gesehen", "Wo ist mein Haus?"),
+        ("Das ist die Straße der Kinder", "In welcher Strasse ist das?"),
+        ("Ich habe Vögel gezählt", "Wer hat den Vogel?"),
+        ("Meine Schwestern sind da", "Wo ist meine Schwester?"),
+        ("Ayer comí tacos con mi hermana", "¿Qué comimos con ella?"),
+        ("Ella trabaja en un banco", "¿Dónde trabajé yo?"),
+        ("Los niños están en la calle", "¿Dónde está el nino?"),
+        ("Nous avons deux chevaux et des chats", "Où est le chat de ma sœur?"),
+        ("La mela è sul tavolo della cucina", "Dove sono le mele?"),
+        ("Eu comprei as maçãs na rua", "Onde está a maçã?"),
+        ("Моя сестра купила яблоки", "Где мои сёстры?"),
+        ("زرت المدرسة أمس", "أين مدرستي؟"),
+        ("اشتريت سيارة جديدة", "كم ثمن السيارات؟"),
+        ("وَجَدْتُ وَظِيفَةً", "ما هي وظيفتك؟"),
+        ("يسكن أخي في القاهرة", "أين سكنت؟"),
+        ("لدي كتـــاب", "والكتاب؟"),
+        ("عندي قهوة", "القهوه"),
+        ("在绿茶店", "绿茶"),
+        ("コーヒーショップで会った", "コーヒー"),
+        ("りんごを食べました", "りんごは？"),
+        ("人々が来た", "人々"),
+        ("٢٠٢٦", "2026"),
+    ],
+)
+def test_forms_of_a_word_meet(one: str, other: str) -> None:
+    assert set(analyze(one)) & set(analyze(other))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Was ist das?", "Ich bin es nicht", "¿Qué es esto?", "¿Y tú quién eres?", "Qui est-ce?", "Кто это?", "ما هذا؟", "من أنت؟",
+        "什么时候？", "你是谁",
+        "我们没有", "それは何ですか", "どこですか",
+    ],
+)  # fmt: skip
+def test_function_words_of_other_languages_leave_nothing(text: str) -> None:
+    assert analyze(text) == []
+
+
+def test_function_characters_stay_inside_words() -> None:
+    assert "目的" in analyze("他的目的")
+    assert "的" not in analyze("他的目的")
+    assert "吉他" in analyze("我的吉他")
+
+
+def test_a_question_too_short_to_tell_its_language_still_meets_the_word_as_it_stands() -> None:
+    told = set(analyze("Ich habe die Katzen nicht gefüttert"))
+    assert set(analyze("Katzen?")) <= told
+    assert set(analyze("gefüttert?")) <= told
+
+
+def test_names_are_not_taken_apart_by_their_particles() -> None:
+    assert analyze("Maria de la Cruz") == ["maria", "de", "la", "cruz"]
+    assert analyze("Ludwig van Beethoven") == ["ludwig", "van", "beethoven"]
+
+
+def test_the_fingerprint_stays_within_a_process_and_is_a_32_bit_number() -> None:
+    assert fingerprint() == fingerprint()
+    assert 0 <= fingerprint() < 2**32
+
+
+@pytest.mark.parametrize("unit", ["ich bin ", "¿qué? ", "كتاب ", "و", "\u064b", "カ", "の", "什么", "了", "й", "l'", "д"])
+def test_megabytes_of_other_languages_stay_within_the_cap(unit: str) -> None:
+    terms = analyze(unit * (2_000_000 // len(unit)))
+    assert len(terms) <= MAX_TERMS
+    assert all(0 < len(term) <= 2 * MAX_WORD for term in terms)

@@ -6,10 +6,17 @@ import re
 
 __all__ = ["sentences"]
 
-#: A stop inside a word or a number ("1.5", "example.org") or after a title ("Dr. Ko") ends no sentence.
+#: Full stop, exclamation and question mark of Chinese and Japanese, of Arabic and of Urdu: no space has to follow them.
+_STOPS = "\u3002\uff01\uff1f\uff61\u061f\u06d4"
+#: Months before which German writes a day as "2."; those that English has too need a German word before the day.
+_GERMAN = "Januar|J\u00e4nner|Februar|M\u00e4rz|Mai|Juni|Juli|Oktober|Dezember"
+_LEADS = ("[Aa]m", "[Vv]om", "[Zz]um", "[Bb]is", "[Dd]en", "[Dd]em")
+_AFTER = "(?:" + "|".join(rf"(?<=\b{lead} {digits})" for lead in _LEADS for digits in ("[0-9]", "[0-9][0-9]")) + ")"
+#: A stop inside a word or a number ("1.5", "example.org"), after a title ("Dr. Ko") or a day ("2. Mai") ends no sentence.
 _SENTENCE = re.compile(
-    r"(?:[^.!?\u3002\uff01\uff1f\n]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\.)+"
-    r"(?:[.!?\u3002\uff01\uff1f]+['\")\]]*|\n|$)"
+    rf"(?:[^.!?{_STOPS}\n]|[.!?](?=[\w@/])|(?<=\b[DM]r)\.|(?<=\bM[rs]s)\.|(?<=\bMs)\.|(?<=\bDra)\.|(?<=\bSt)\.|(?<=\bProf)\."
+    rf"|(?<=\bSra)\.|(?<=[0-9])(?:\.(?= (?:{_GERMAN})\b)|{_AFTER}\.(?= (?:April|August|September|November)\b)))+"
+    rf"(?:[.!?{_STOPS}]+(?:(?<=[{_STOPS}])['\")\]\u300d\u300f\u201d\uff09\u00bb]*|['\")\]]*)|\n|$)"
 )
 
 

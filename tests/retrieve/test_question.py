@@ -38,6 +38,41 @@ def test_parts_of_a_month(text: str, first: int, last: int) -> None:
     assert dates(text)[2] == {(6, day) for day in range(first, last + 1)}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2031年5月8日我在哪里？", ({2031}, set(), {(5, 8)})),
+        ("五月和六月我去了哪里？", (set(), {5, 6}, set())),
+        ("昨年の5月に何を買いましたか", (set(), {5}, set())),
+        ("Was war am 8. Mai 2031?", ({2031}, set(), {(5, 8)})),
+        ("Was habe ich im Oktober gekauft?", (set(), {10}, set())),
+        ("¿Qué hice el 8 de mayo de 2031?", ({2031}, set(), {(5, 8)})),
+        ("ماذا فعلت في ٨ مايو ٢٠٣١؟", ({2031}, set(), {(5, 8)})),
+        ("ماذا اشتريت في مايو؟", (set(), {5}, set())),
+        ("Was kostet die Mayonnaise?", (set(), set(), set())),
+    ],
+)
+def test_dates_in_other_languages(text: str, expected: tuple[set[int], set[int], set[tuple[int, int]]]) -> None:
+    assert dates(text) == expected
+
+
+def test_a_part_of_a_month_in_other_languages() -> None:
+    assert dates("五月底发生了什么？")[2] == dates("Was war Ende Mai los?")[2] == {(5, day) for day in range(21, 32)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("我的猫叫什么？", True), ("猫叫什么？", False), ("私の猫の名前は？", True), ("猫の名前は？", False),
+        ("Wie heißt meine Katze?", True),
+        ("Wie heißt die Katze?", False), ("¿Cómo se llama mi gato?", True), ("¿Cómo se llama el gato?", False), ("ما اسم قطتي؟", True),
+        ("ما اسم القطة؟", False), ("Mir is a space station that fell", False), ("Do Re Mi is a song", False),
+    ],
+)  # fmt: skip
+def test_the_first_person_in_other_languages(text: str, expected: bool) -> None:
+    assert read_question(text).first_person is expected
+
+
 @pytest.mark.parametrize(("text", "expected"), [("Do I?", True), ("my tram", True), ("Our plan", True), ("i.e. Mara", False)])
 def test_first_person(text: str, expected: bool) -> None:
     assert read_question(text).first_person is expected

@@ -38,8 +38,12 @@ def test_advice_is_bound_by_the_users_rules(question: str) -> None:
 
 @pytest.mark.parametrize(
     "question",
-    ["What did the vet say?", "Which paint did I buy for the shed?", "What colour is the shed?", "Who repaired the roof?", "", "?", "blue"],
-)
+    [
+        "兽医说了什么？", "Was hat der Tierarzt gesagt?", "¿Qué dijo el veterinario?", "獣医は何と言いましたか？", "ماذا قال الطبيب؟",
+        "What did the vet say?", "Which paint did I buy for the shed?", "What colour is the shed?", "Who repaired the roof?",
+        "", "?", "blue",
+    ],
+)  # fmt: skip
 def test_unsure_means_targeted(question: str) -> None:
     assert (route(question).tier, route(question).intent) == ("targeted", "targeted")
 
@@ -59,6 +63,20 @@ def test_unsure_means_targeted(question: str) -> None:
         ("Is it okay for me to swim?", "constraint"),
         ("Which cake could you suggest for Sunday?", "constraint"),
         ("I'm allergic to bees, where to camp?", "constraint"),
+        ("我什么时候买的棚子？", "temporal"),
+        ("いつ小屋を買いましたか？", "temporal"),
+        ("Wann habe ich die Hütte gekauft?", "temporal"),
+        ("¿Cuándo compré la caseta?", "temporal"),
+        ("متى اشتريت الكوخ؟", "temporal"),
+        ("我刷了多少个棚子？", "state"),
+        ("犬は何匹いますか？", "state"),
+        ("Wie viele Hütten habe ich gestrichen?", "state"),
+        ("¿Cuántas casetas pinté?", "state"),
+        ("كم كوخا اشتريت؟", "state"),
+        ("我现在在哪里工作？", "state"),
+        ("Wo arbeitet meine Schwester jetzt?", "state"),
+        ("Wohnt Lena immer noch in Graz?", "conflict"),
+        ("¿Todavía tengo el coche?", "conflict"),
     ],
 )
 def test_what_needs_several_places_starts_deep(question: str, intent: str) -> None:

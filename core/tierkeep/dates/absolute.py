@@ -14,7 +14,7 @@ from datetime import date
 from tierkeep.dates import lexicon as lex
 from tierkeep.dates.lexicon import MONTH, WEEKDAY, YEAR, W
 from tierkeep.dates.spans import Precision, Window, month_window, months_later, one_day
-from tierkeep.dates.tense import Tense, tense_at
+from tierkeep.dates.tense import ENGLISH, Cues, Tense, tense_at
 
 _DAY = "[0-9]{1,2}"
 _SUFFIX = "(?:st|nd|rd|th)?"
@@ -48,15 +48,17 @@ class Context:
         raw: The text as given.
         text: The same text folded: ASCII lower case, straight apostrophes, same offsets.
         anchor: The day the text was said.
+        cues: The words that tell past from future in the language the rule reads.
     """
 
     raw: str
     text: str
     anchor: date
+    cues: Cues = ENGLISH
 
     def tense(self, start: int, end: int) -> Tense:
         """Which way the words around ``text[start:end]`` point."""
-        return tense_at(self.text, start, end)
+        return tense_at(self.text, start, end, self.cues)
 
 
 def full_year(digits: str) -> int:

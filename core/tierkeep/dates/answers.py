@@ -8,12 +8,17 @@ from datetime import date
 
 from tierkeep.dates import lexicon as lex
 from tierkeep.dates.durations import find_durations
+from tierkeep.dates.languages import looks
 from tierkeep.dates.resolve import MAX_SCANNED, find_times
 from tierkeep.dates.spans import Precision, TimeSpan
+from tierkeep.dates.tense import Tense
 from tierkeep.terms import MAX_WORD, analyze
+from tierkeep.terms.unspaced import UNSPACED
 
-_TOKEN = re.compile(r"[^\W_]+")
-_MARK = re.compile(r"[^\W_]+|(?P<stop>[.!?;\n]+)|(?P<pause>,)")
+#: A word, or one character of a script without spaces.
+_SPOKEN = rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_])+"
+_TOKEN = re.compile(_SPOKEN)
+_MARK = re.compile(rf"{_SPOKEN}|(?P<stop>[.!?;\n\u3002\uff01\uff1f\uff1b\u061f\u061b]+)|(?P<pause>[,\uff0c\u3001\u060c])")
 _SENTENCE_COST = 8
 _PAUSE_COST = 3
 _TIME_TERMS = frozenset(analyze("date day week weekend month season year time ago long"))
@@ -57,12 +62,15 @@ def _nearest(question: str, text: str, anchor: date, spans: list[TimeSpan]) -> T
     timed = {offset for span in spans for offset in range(*span.position)}
     places = [rank[offset] for offset in _shared(question, text) if offset not in timed]
     folded = lex.folded(question[:MAX_SCANNED])
-    ahead, behind = _ASKS_FUTURE.search(folded), _ASKS_PAST.search(folded)
+    ahead, behind = bool(_ASKS_FUTURE.search(folded)), bool(_ASKS_PAST.search(folded))
+    if not ahead and not behind:
+        tense = looks(question[:MAX_SCANNED])
+        ahead, behind = tense is Tense.FUTURE, tense is Tense.PAST
 
     def cost(span: TimeSpan) -> tuple[bool, int, int]:
-        wrong_side = bool(ahead and span.end < anchor) or bool(behind and not ahead and span.start > anchor)
-        first = rank[offsets[bisect_left(offsets, span.position[0])]]
-        last = rank[offsets[bisect_left(offsets, span.position[1]) - 1]]
+        wrong_side = (ahead and span.end < anchor) or (behind and not ahead and span.start > anchor)
+        first = rank[offsets[min(bisect_left(offsets, span.position[0]), len(offsets) - 1)]]
+        last = rank[offsets[max(bisect_left(offsets, span.position[1]) - 1, 0)]]
         at = bisect_left(places, first)
         near = min((max(first - place, place - last) for place in places[max(0, at - 1) : at + 1]), default=0)
         return wrong_side, near, span.position[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from tierkeep.dates.languages.lexis import widely_folded
 from tierkeep.dates.lexicon import W, folded
 
 _MAX_QUESTION = 2_000
@@ -44,6 +45,17 @@ _AUXILIARY = re.compile(
 _SECOND_QUESTION = re.compile(
     rf",{W}(?:what|who|whom|where|which|how|why|did|do|does|is|was|were|are|should|can|could|would|will|has|have|had)\b"
 )
+#: "When" in the other languages whose dates are resolved, and "how long ago". A comma after it makes "cuando" and "wann" set a scene.
+_WHEN_ELSEWHERE = re.compile(
+    "(?:什么|什麼|甚麼)(?:时候|時候|时间|時間)(?!都|也)|何时|[几幾](?:时|時|号|號)|[几幾]月(?:[几幾]|份)|哪(?:一)?[个個]?(?:天|日|年|月|周|星期)"
+    "|(?:星期|周|礼拜|週)[几幾]|多久(?:以|之)?前|是[几幾](?:天|年|周|[个個]月)(?:以|之)?前"
+    "|いつ(?!も|か(?!ら)|でも|の間)|何(?:月|曜日|日(?!間)|年(?!間))|どの(?:日|月|年)|ど(?:れ|の)(?:くらい|ぐらい)前"
+    rf"|\bwann\b(?!{W}immer)[^,]*$|\b(?:an{W}welchem{W}(?:tag|datum|wochentag)|in{W}welche[mr]{W}(?:monat|jahr|woche)|welches{W}datum)\b"
+    rf"|\bwie{W}(?:lange{W}ist{W}(?:es|das){W}her|lange{W}her)|\bvor{W}wie{W}(?:langer{W}zeit|vielen{W}(?:tagen|wochen|monaten|jahren))\b"
+    rf"|\bcuándo\b|^\W{{0,3}}(?:(?:desde|hasta){W})?cuando\b[^,]*\?$|\b(?:en|a){W}qu[eé]{W}(?:año|mes|d[íi]a|fecha|semana)\b|\bqu[eé]{W}(?:d[íi]a|fecha)\b"
+    rf"|\bhace{W}cu[aá]nt[oa]s?\b|\bcu[aá]nto{W}(?:tiempo{W})?hace\b"
+    rf"|(?<!\w)متي(?!\w)|(?<!\w)(?:في{W})?اي{W}(?:يوم|شهر|سنه|عام|تاريخ)(?!\w)|(?<!\w)ما{W}(?:هو{W})?تاريخ(?!\w)"
+)
 
 
 def asks_for_time(question: str) -> Literal["when", "how_long", "order"] | None:
@@ -51,7 +63,7 @@ def asks_for_time(question: str) -> Literal["when", "how_long", "order"] | None:
 
     "How long ago" asks for a point. "When I was in Rome, what did I eat?" asks for none: its "when" only sets the
     scene. The rule is strict: a question that merely mentions a date is not asking for one. Only the first 2,000
-    characters are read.
+    characters are read. Of Chinese, Japanese, German, Spanish and Arabic questions only those for a point are known.
     """
     text = folded(question[:_MAX_QUESTION]).strip()
     if _HOW_LONG_AGO.search(text):
@@ -62,7 +74,7 @@ def asks_for_time(question: str) -> Literal["when", "how_long", "order"] | None:
         return "how_long"
     found = _WHEN.search(text)
     if found is None:
-        return None
+        return "when" if _WHEN_ELSEWHERE.search(widely_folded(question[:_MAX_QUESTION]).strip()) else None
     when = found.end() - 4 if found[0].endswith("when") else None
     if when is None or _AUXILIARY.match(text, when):
         return "when"

@@ -11,13 +11,9 @@ from tierkeep.dates.lexicon import FULL_WEEKDAY, NUMBER, PART_OF_DAY, SEASON, UN
 from tierkeep.dates.rule import Found, Grammar, whole
 from tierkeep.dates.spans import (
     FEW,
-    Precision,
     Unit,
     Window,
     days,
-    decade_window,
-    month_window,
-    months_later,
     one_day,
     some_units_away,
     units_away,
@@ -25,10 +21,9 @@ from tierkeep.dates.spans import (
     weekday_away,
     weekend_away,
     weekend_of,
-    year_number,
-    year_window,
 )
 from tierkeep.dates.tense import Tense
+from tierkeep.dates.units import calendar_unit
 
 RELATIVE = Grammar()
 _WEEKDAY_WORDS = " ".join(lex.WEEKDAYS)
@@ -93,48 +88,12 @@ def _unit_from_here(context: Context, match: re.Match[str]) -> Found | None:
     if match["q"].endswith(("past", "previous")) and before.endswith(("for ", "over ", "in ")):
         return None
     start = match.start("q")
-    return Found(start, match.end(), _calendar_unit(context, match["u"], _step(match["q"]), match.span()))
+    return Found(start, match.end(), calendar_unit(context, match["u"], _step(match["q"]), match.span()))
 
 
 @RELATIVE.rule("before after", rf"\bthe{W}(?P<u>week|weekend|month|year){W}(?P<w>before{W}last|after{W}next)\b")
 def _one_further(context: Context, match: re.Match[str]) -> Found | None:
-    return whole(match, _calendar_unit(context, match["u"], -2 if match["w"].startswith("before") else 2, match.span()))
-
-
-def _calendar_unit(context: Context, unit: str, step: int, at: tuple[int, int]) -> Window:
-    """The week, weekend, month, year or decade ``step`` away from the anchor's.
-
-    "Last week" is the seven days before the anchor and "next week" the seven after it: the reading that holds on every
-    day of the week, and the one its description states. "This week" is the calendar week.
-    """
-    anchor = context.anchor
-    match unit:
-        case "week":
-            if not step:
-                return week_of(anchor, True)
-            first = days(anchor, 7 * step if step < 0 else 7 * step - 6)
-            return Window(first, days(first, 6), Precision.WEEK, True)
-        case "weekend":
-            return _weekend(context, step, at)
-        case "month":
-            there = months_later(anchor, step)
-            return month_window(there.year, there.month, True)
-        case "year":
-            return year_window(year_number(anchor.year + step), True)
-        case _:
-            return decade_window(year_number(anchor.year // 10 * 10 + 10 * step), True)
-
-
-def _weekend(context: Context, step: int, at: tuple[int, int]) -> Window:
-    """The weekend ``step`` away; "next weekend" said on a weekday is that of the next calendar week."""
-    anchor = context.anchor
-    if step > 0:
-        return weekend_of(days(anchor, 7 * step - anchor.weekday() + 5), True)
-    if step < 0:
-        return weekend_away(anchor, step, True)
-    if anchor.weekday() >= 5:
-        return weekend_of(anchor, True)
-    return weekend_away(anchor, -1 if context.tense(*at) is Tense.PAST else 1, True)
+    return whole(match, calendar_unit(context, match["u"], -2 if match["w"].startswith("before") else 2, match.span()))
 
 
 @RELATIVE.rule("weekend", rf"\b(?:over|at|on|during|for|of){W}(?P<w>the{W}weekend)\b(?!{W}(?:of|before|after|following)\b|s\b)")

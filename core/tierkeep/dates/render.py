@@ -19,7 +19,7 @@ from tierkeep.dates.spans import (
     weekend_away,
 )
 
-_SINCE = re.compile(r"since\s")
+_SINCE = re.compile(r"(?:since|seit|desde)\s", re.IGNORECASE)
 
 
 def describe(span: TimeSpan) -> str:

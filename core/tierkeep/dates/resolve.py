@@ -9,10 +9,11 @@ from datetime import date
 from tierkeep.dates import lexicon as lex
 from tierkeep.dates.absolute import Context
 from tierkeep.dates.calendar_rules import CALENDAR
+from tierkeep.dates.languages import find_foreign
 from tierkeep.dates.lexicon import W
 from tierkeep.dates.relative_rules import RELATIVE
 from tierkeep.dates.rule import Found
-from tierkeep.dates.spans import Precision, TimeSpan, Window, days, end_of_month
+from tierkeep.dates.spans import Precision, TimeSpan, Window, divisible, end_of_month, part_of
 
 MAX_SCANNED = 50_000
 """Characters of a text that are read; a message is short, and a pasted file is not searched for dates to its end."""
@@ -41,15 +42,16 @@ _MERGEABLE = {Precision.DAY, Precision.MONTH, Precision.YEAR}
 def find_times(text: str, anchor: date) -> list[TimeSpan]:
     """The times named in ``text``, said on ``anchor``, in text order and not overlapping (the longest match wins).
 
-    Reads English. Only the first ``MAX_SCANNED`` characters are searched and at most ``MAX_TIMES`` times returned; the
-    cost is linear in the text. Words that name no one time ("recently", "every Friday") or a day that does not exist
-    ("30 February") yield nothing. Never raises on any text or anchor.
+    Reads English, and Chinese, Japanese, German, Spanish and Arabic where a text shows them. Only the first ``MAX_SCANNED`` characters are
+    searched and at most ``MAX_TIMES`` times returned; the cost is linear in the text. Words that name no one time ("recently", "every
+    Friday") or a day that does not exist ("30 February") yield nothing. Never raises on any text or anchor.
     """
     context = Context(text[:MAX_SCANNED], lex.folded(text[:MAX_SCANNED]), anchor)
     words = set(_WORD.findall(context.text))
+    foreign = find_foreign(context.raw, anchor)
     if not words.isdisjoint("0123456789"):
         words.add("0")
-    found = [item for rule in _RULES if not words.isdisjoint(rule.words) for item in rule.find(context)]
+    found = foreign + [item for rule in _RULES if not words.isdisjoint(rule.words) for item in rule.find(context)]
     if not found:
         return []
     return _joined(context, _modified(context, _longest(found)))[:MAX_TIMES]
@@ -74,10 +76,10 @@ def _modified(context: Context, found: list[Found]) -> list[TimeSpan]:
             window, start = item.window, item.start
             if lead and lead["around"] == "about" and not _COUNTED.match(context.text, item.start):
                 lead = None
-            if lead and (lead["since"] or lead["around"] or (lead["part"] and _divisible(window))):
+            if lead and (lead["since"] or lead["around"] or (lead["part"] and divisible(window))):
                 start -= len(lead[0])
-                if lead["part"] and _divisible(window):
-                    window = _part(window, _PART_WORDS.get(lead["part"], lead["part"]))
+                if lead["part"] and divisible(window):
+                    window = part_of(window, _PART_WORDS.get(lead["part"], lead["part"]))
                 if lead["around"]:
                     window = replace(window, approximate=True)
             spans.append(_span(context, start, item.end, window))
@@ -96,28 +98,6 @@ def _span(context: Context, start: int, end: int, window: Window) -> TimeSpan:
         anchor=context.anchor,
         approximate=window.approximate,
     )
-
-
-def _divisible(window: Window) -> bool:
-    """Whether "early" and the like can narrow the window: it is one whole month, year or decade."""
-    length = (window.end - window.start).days
-    low, high = {Precision.MONTH: (27, 30), Precision.YEAR: (364, 365), Precision.DECADE: (3651, 3653)}.get(window.precision, (1, 0))
-    return low <= length <= high
-
-
-def _part(window: Window, part: str) -> Window:
-    """The early, middle or late third of a month (10 days), year (4 months) or decade (4, 3, 3 years); approximate."""
-    first, last = window.start, window.end
-    which = ("early", "mid", "late").index(part)
-    if window.precision is Precision.MONTH:
-        start, end = days(first, 10 * which), last if which == 2 else days(first, 10 * which + 9)
-    elif window.precision is Precision.YEAR:
-        start = first.replace(month=1 + 4 * which)
-        end = end_of_month(first.replace(month=4 + 4 * which))
-    else:
-        start = first.replace(year=first.year + (0, 4, 7)[which])
-        end = last.replace(year=first.year + (3, 6, 9)[which])
-    return replace(window, start=start, end=end, approximate=True)
 
 
 def _joined(context: Context, spans: list[TimeSpan]) -> list[TimeSpan]:

@@ -268,3 +268,25 @@ def some_units_away(day: date, span: tuple[int, int], sign: int, unit: Unit) -> 
     near, far = units_away(day, sign * span[0], unit), units_away(day, sign * span[1], unit)
     precision = near.precision
     return Window(min(near.start, far.start), max(near.end, far.end), precision, True, True)
+
+
+def divisible(window: Window) -> bool:
+    """Whether "early" and the like can narrow the window: it is one whole month, year or decade."""
+    length = (window.end - window.start).days
+    low, high = {Precision.MONTH: (27, 30), Precision.YEAR: (364, 365), Precision.DECADE: (3651, 3653)}.get(window.precision, (1, 0))
+    return low <= length <= high
+
+
+def part_of(window: Window, part: str) -> Window:
+    """The early, middle or late third of a month (10 days), year (4 months) or decade (4, 3, 3 years); approximate."""
+    first, last = window.start, window.end
+    which = ("early", "mid", "late").index(part)
+    if window.precision is Precision.MONTH:
+        start, end = days(first, 10 * which), last if which == 2 else days(first, 10 * which + 9)
+    elif window.precision is Precision.YEAR:
+        start = first.replace(month=1 + 4 * which)
+        end = end_of_month(first.replace(month=4 + 4 * which))
+    else:
+        start = first.replace(year=first.year + (0, 4, 7)[which])
+        end = last.replace(year=first.year + (3, 6, 9)[which])
+    return replace(window, start=start, end=end, approximate=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from typing import NamedTuple
 
 REACH = 90
 
@@ -32,6 +33,18 @@ _STOP = re.compile(r"[.!?;\n]")
 _PAUSE = re.compile(r",|\s(?:but|and|so|then|because|while)\s")
 
 
+class Cues(NamedTuple):
+    """The words of one language that point to the past and to the future, and what ends a sentence and a clause in it."""
+
+    past: re.Pattern[str]
+    future: re.Pattern[str]
+    stop: re.Pattern[str] = _STOP
+    pause: re.Pattern[str] = _PAUSE
+
+
+ENGLISH = Cues(_PAST, _FUTURE)
+
+
 class Tense(IntEnum):
     """Which way the words around a time point."""
 
@@ -49,20 +62,20 @@ def _between(text: str, start: int, end: int, boundary: re.Pattern[str]) -> tupl
     return before[cut:], after[: stop_after.start()] if stop_after else after
 
 
-def tense_at(text: str, start: int, end: int) -> Tense:
+def tense_at(text: str, start: int, end: int, cues: Cues = ENGLISH) -> Tense:
     """The tense of the clause around ``text[start:end]``, else of its sentence; ``text`` is folded.
 
     The narrow clause is asked first so that "she will call, on Friday we met" reads as past.
     """
-    sentence = _between(text, start, end, _STOP)
-    clause = (_PAUSE.split(sentence[0])[-1], _PAUSE.split(sentence[1])[0])
+    sentence = _between(text, start, end, cues.stop)
+    clause = (cues.pause.split(sentence[0])[-1], cues.pause.split(sentence[1])[0])
     for before, after in (clause, sentence):
         around = f"{before} # {after}"
         nearest = min(
             (
                 (abs(cue.start() - len(before)), -tense, tense)
-                for cues, tense in ((_PAST, Tense.PAST), (_FUTURE, Tense.FUTURE))
-                for cue in cues.finditer(around)
+                for words, tense in ((cues.past, Tense.PAST), (cues.future, Tense.FUTURE))
+                for cue in words.finditer(around)
             ),
             default=None,
         )

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.dates.languages import calendar_dates
 from tierkeep.terms import term_ids
+from tierkeep.terms.evidence import evident
 
 __all__ = ["DateWords", "Question", "read_question"]
 
@@ -26,6 +28,21 @@ _DAY_FIRST = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? {{1,3}}(?:of )?({_MONTH
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _FIRST_PERSON = re.compile(r"\b(?:I|[Mm]y|[Mm]e|[Mm]ine|[Mm]yself|[Ww]e|[Oo]ur)\b")
+#: The same in other languages: by script, and where the words are English or names too, only in a text of that language.
+_FIRST_PERSON_ANYWHERE = re.compile(
+    "[我咱俺僕]|私(?![人立有下密])|わたし|ぼく|ボク|オレ|自分"
+    r"|(?<!\w)(?:[وف]?(?:أنا|انا|نحن|لي|لَيّ|عندي|لدي|مني|معي|لنا|عندنا)|(?!التي)\w{2,10}تي|[أا]خ[ت]?ي|[أا]مي|[أا]بي|صديقي|زوجي|بيتي|عملي)(?!\w)"
+    r"|\b(?:[Ii]ch|mich|mir|[Mm]eine?[nrms]?|uns|[Uu]nsere?[nrms]?)\b"
+)
+_FIRST_PERSON_IN = {
+    "german": re.compile(r"\b[Ww]ir\b"),
+    "spanish": re.compile(
+        r"\b(?:yo|mis?|mí|míos?|mías?|me|conmigo|nosotr[oa]s|nuestr[oa]s?|nos|soy|estoy|vivo|tengo|trabajo|fui|fuimos|hice|hicimos|tuve|estuve|puedo|debo|"
+        r"quiero|prefiero|llamo)\b",
+        re.IGNORECASE,
+    ),
+}
+_PARTS = {"early": 0, "mid": 1, "late": 2}
 _MAX_CHARS = 20_000  # of a question; dates and persons further on are not looked for
 _MAX_TERMS = 512  # distinct terms of a question; more can only be a pasted document, and each costs a lookup
 
@@ -75,10 +92,22 @@ def _dates(text: str) -> DateWords:
     pairs += [(_month(name.title()), int(day)) for day, name in _DAY_FIRST.findall(text)]
     iso = _ISO.findall(text)
     pairs += [(int(month), int(day or 0)) for _, month, day in iso]
+    elsewhere = calendar_dates(text)
+    for written in elsewhere:
+        spread = _THIRD_DAYS[_PARTS[written.part]] if written.part and not written.first else range(written.first, written.last + 1)
+        pairs += [(written.month, of_month) for of_month in spread[:31] if written.month]
     days = {(month, day) for month, day in pairs if _calendar(month, day)}
     # A month that is only there as part of a day is not asked for as a whole.
     months = {month for month, day in pairs if 1 <= month <= 12 and not day} - {month for month, _ in days}
-    return DateWords(frozenset(map(int, _YEAR.findall(text))), frozenset(months), frozenset(days))
+    years = {*map(int, _YEAR.findall(text)), *(written.year for written in elsewhere if written.year)}
+    return DateWords(frozenset(years), frozenset(months), frozenset(days))
+
+
+def _first_person(text: str) -> bool:
+    if _FIRST_PERSON.search(text) or _FIRST_PERSON_ANYWHERE.search(text):
+        return True
+    spoken = _FIRST_PERSON_IN.get(evident(text) or "")
+    return spoken is not None and spoken.search(text) is not None
 
 
 def read_question(text: str, language: str = "english") -> Question:
@@ -86,4 +115,4 @@ def read_question(text: str, language: str = "english") -> Question:
     terms = term_ids(text, language)
     _, first = np.unique(terms, return_index=True)
     head = text[:_MAX_CHARS]
-    return Question(terms[np.sort(first)[:_MAX_TERMS]], bool(_FIRST_PERSON.search(head)), _dates(head))
+    return Question(terms[np.sort(first)[:_MAX_TERMS]], _first_person(head), _dates(head))

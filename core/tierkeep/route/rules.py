@@ -44,6 +44,32 @@ _PROFILE = re.compile(
     r"|\bshould you (?:address|answer|call|give|show|speak|talk|tell|use|write)\b|\bwho(?: is|'s) my\b|\bmy [\w -]{1,30}'s name\b",
     re.I,
 )
+#: The same questions in Chinese, Japanese, German, Spanish and Arabic. The profile's own rules read English, so nothing is sent there.
+_COUNT_ELSEWHERE = re.compile(
+    "多少(?:次|[个個]|人|本|只|隻|种|種|家)|[几幾](?:次|[个個](?!月)|人|本|只|隻|种|種|家)|一共|列出|列举|哪些"
+    "|いくつ|何(?:回|個|人|冊|匹|度|種類)|すべての|全部の"
+    r"|\bwie (?:viele|oft)\b(?! (?:tage|wochen|monate|jahre))|\b(?:nenne|liste) (?:mir )?(?:alle|die)\b"
+    r"|\bcu[áa]nt[oa]s\b(?! (?:d[íi]as|semanas|meses|años))|\bcon qué frecuencia\b|\b(?:enumera|lista) (?:tod[oa]s|l[oa]s)\b"
+    r"|(?<!\w)كم (?!من الوقت|يوم|[أا]سبوع|شهر|سنة|عام)",
+    re.I,
+)
+_CONFLICT_ELSEWHERE = re.compile(
+    "改变主意|改變主意|还在|還在|仍然|仍旧|以前.{0,10}吗|まだ|気が変わ"
+    r"|\bimmer noch\b|\bnoch immer\b|\bmeinung geändert\b|\btodavía\b|\baún\b|\bsigo\b|\bsigue\b|\bcambié de (?:idea|opinión)\b"
+    "|لا [يأا]زال|ما ?زلت|ما ?زال",
+    re.I,
+)
+_STATE_ELSEWHERE = re.compile(
+    "现在|現在|目前|当前|當前|最新|如今|今は"
+    r"|\bjetzt\b|\bderzeit\b|\bmomentan\b|\baktuell|\bzurzeit\b|\bahora\b|\bactualmente\b|\ben este momento\b|الآن|الان|حاليا",
+    re.I,
+)
+_SUMMARY_ELSEWHERE = re.compile(
+    "总结|總結|概括|概要|摘要|まとめて|要約"
+    r"|\bzusammenfass|\bfasse .{1,60} zusammen\b|\büberblick\b|\bresumen\b|\bresume (?:lo|la|todo|mi|mis|nuestr[ao]s?)\b|\bresúmen\b"
+    "|لخص|ملخص",
+    re.I,
+)
 #: Families in the order in which MemFlow's cascade asks them, each with its intent and the tier that serves it.
 _FAMILIES: tuple[tuple[Intent, str, re.Pattern[str]], ...] = (
     ("conflict", "deep", _CONFLICT),
@@ -52,6 +78,10 @@ _FAMILIES: tuple[tuple[Intent, str, re.Pattern[str]], ...] = (
     ("constraint", "deep", _CONSTRAINT),
     ("state", "deep", _COUNT),
     ("state", "deep", _STATE),
+    ("conflict", "deep", _CONFLICT_ELSEWHERE),
+    ("summary", "targeted", _SUMMARY_ELSEWHERE),
+    ("state", "deep", _COUNT_ELSEWHERE),
+    ("state", "deep", _STATE_ELSEWHERE),
 )
 
 
