@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 
 import tierkeep
 from tierkeep.allowance import Allowance, Progress
-from tierkeep.errors import SettingsError, StorageError, StoreUnavailable
+from tierkeep.errors import MissingExtraError, SettingsError, StorageError, StoreUnavailable
 from tierkeep.indexing import Indexing
 from tierkeep.ledger import SqliteLedger
 from tierkeep.ledger.chroma import ChromaVectors
@@ -36,8 +37,10 @@ MODEL = "model/1/24/unit"
 NO_LIMIT = Allowance(FixedClock())
 
 
-class Embedded(VectorIndexContract):
-    """A folder for each test; the contract's own methods find it."""
+class TestEmbedded(VectorIndexContract):
+    """A folder for each test."""
+
+    crowd = 5_000
 
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> Iterator[None]:
@@ -66,11 +69,8 @@ class Embedded(VectorIndexContract):
 
     def bytes_of(self, *files: str) -> bytes:
         """Return everything that stands in the folder's files, or in those with these names."""
-        return b"".join(path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file() and (not files or path.name in files))
-
-
-class TestEmbedded(Embedded):
-    crowd = 5_000
+        held = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and (not files or path.name in files)]
+        return b"".join(path.read_bytes() for path in held)
 
     def lose(self) -> None:
         self.index._client.use(lambda client: [client.delete_collection(one.name) for one in client.list_collections()])
@@ -237,6 +237,10 @@ class TestEmbedded(Embedded):
         assert len(self.index._slots) < 3
         self._check(uniform(1)[0], scope=ANA.model_copy(update={"user": "owner 0"}))
 
+    def test_a_deadline_far_away_is_a_deadline(self) -> None:
+        self._add(uniform(3))
+        assert self._near(uniform(1)[0], allowance=Allowance(FixedClock(), seconds=1e12)).complete
+
     def test_a_closed_one_says_so(self) -> None:
         self._add(uniform(3))
         self.index.close()
@@ -258,13 +262,10 @@ class TestEmbedded(Embedded):
         assert client.count_collections() == 1
         client.close()
 
-
-class TestRecall(Embedded):
-    """Of the ten nearest, as many as are found when more are there than are returned."""
-
     @pytest.mark.parametrize("kind", [uniform, clustered])
-    def test_ninety_nine_of_a_hundred(self, kind: Callable[..., np.ndarray]) -> None:
-        self._add(kind(4_000, dimension=96))
+    def test_it_finds_ninety_nine_of_a_hundred(self, kind: Callable[..., np.ndarray]) -> None:
+        """Of the ten nearest, when many more are there than are returned."""
+        self._add(kind(3_000, dimension=96))
         exact = ExactVectors(1 << 26)
         found = total = 0
         view = self.ledger.view(ANA)
@@ -286,7 +287,8 @@ def test_vectors_made_in_the_background_are_found(tmp_path: Path) -> None:
     with SqliteLedger(tmp_path / "store", clock=FixedClock()) as ledger:
         index = ChromaVectors(tmp_path / "chroma")
         indexing = Indexing(ledger, embedder, EmbeddingSettings(), FixedClock(), "background")
-        texts = ["The kettle is blue.", "The old boat lies in the harbour.", "Nobody bought the tractor. " * 200 + "The violin is in the attic."]
+        long = "Nobody bought the tractor. " * 200 + "The violin is in the attic."
+        texts = ["The kettle is blue.", "The old boat lies in the harbour.", long]
         with ledger.transaction(ANA) as tx:
             seqs = [appended.event.seq for appended in tx.append([draft(text) for text in texts])]
         indexing.notice(ANA)
@@ -407,6 +409,8 @@ for at in range(0, 4_000, 500):
         tx.put_vectors("model/1/24/unit", 24, [(seq, vectors[at + n : at + n + 1]) for n, seq in enumerate(seqs)], seqs[-1])
     index.level(ledger.view(ANA), "model/1/24/unit", Allowance(FixedClock()))
     print(seqs[-1], flush=True)
+print("at rest", flush=True)
+sys.stdin.read()
 """
 
 
@@ -428,6 +432,24 @@ def test_a_kill_in_the_middle_loses_nothing(tmp_path: Path, after: int) -> None:
         assert near.complete and set(true.seqs[np.argsort(-true.similarities)[:10]].tolist()) <= set(near.seqs.tolist())
     index.close()
     ledger.close()
+
+
+def test_a_kill_at_rest_costs_nothing(tmp_path: Path) -> None:
+    """As every deployment ends a server: the index is used as it is. So it is after it was closed."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in (b"at rest\n", b""):
+            pass
+        process.kill()
+    with SqliteLedger(tmp_path / "store", clock=FixedClock()) as ledger:
+        for _ in range(2):
+            told: list[Progress] = []
+            with closing(ChromaVectors(tmp_path / "chroma")) as index:
+                assert index.level(ledger.view(ANA), MODEL, Allowance(FixedClock(), listener=told.append)) and told == []
+                near = index.near(ledger.view(ANA), MODEL, uniform(4_000)[3_999], NO_LIMIT)
+                assert near.similarities.max() > 0.999 and len(near.seqs) == 1_024
 
 
 def test_a_chromadb_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
@@ -456,11 +478,24 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"path": "a", "host": "b"}, {"host": "http://b"}, {"path": "a", "k": 0}, {"host": "b", "timeout_s": 0}, {"path": "a", "max_bytes": -1}],
+    [
+        {},
+        {"path": "a", "host": "b"},
+        {"host": "http://b"},
+        {"path": "a", "k": 0},
+        {"host": "b", "timeout_s": 0},
+        {"path": "a", "max_bytes": -1},
+    ],
 )
 def test_wrong_arguments_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         ChromaVectors(**given)
+
+
+def test_without_chromadb_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "chromadb", None)
+    with pytest.raises(MissingExtraError, match=r"tierkeep\[chroma\]"):
+        ChromaVectors(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ what is known without the vectors

@@ -281,11 +281,11 @@ def test_something_else_that_answers_is_not_a_chroma_server(tmp_path: Path) -> N
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
         thread = threading.Thread(target=other.serve_forever, args=(0.01,))
         thread.start()
-        for status, body in ((404, b"no"), (410, b'{"error": "the v1 API is gone"}'), (200, b"<html>"), (200, b"{}"), (403, b""), (500, b"{")):
-            replies["now"] = (status, body)
-            with closing(ChromaVectors(host="127.0.0.1", port=other.server_port, headers={"x-chroma-token": "t"})) as index:
-                with pytest.raises(StoreUnavailable, match="version 1 or newer"):
-                    index.near(ledger.view(ANA), MODEL, uniform(1)[0], NO_LIMIT)
+        for reply in ((404, b"no"), (410, b'{"error": "this API is gone"}'), (200, b"<html>"), (200, b"{}"), (403, b""), (500, b"{")):
+            replies["now"] = reply
+            index = ChromaVectors(host="127.0.0.1", port=other.server_port, headers={"x-chroma-token": "t"})
+            with closing(index), pytest.raises(StoreUnavailable, match="version 1 or newer"):
+                index.near(ledger.view(ANA), MODEL, uniform(1)[0], NO_LIMIT)
         other.shutdown()
         thread.join()
     ledger.close()

@@ -96,6 +96,7 @@ class ChromaVectors:
         folder = None if path is None else Path(path).expanduser().absolute()
         self._client = ChromaClient(folder=folder, server=server, given=client)
         self._collections = Collections(self._client, k)
+        self._k = k
         self._space = space
         self._max_bytes = max_bytes
         self._forget_all()
@@ -109,7 +110,8 @@ class ChromaVectors:
     def near(self, view: View, identity: str, vector: NDArray[np.float32], allowance: Allowance) -> Near:
         """Return the events whose vectors are most similar, and the spread of all; when there are no more than `k` vectors, all events.
 
-        A view that is bound to a session gets the best of that session. The index is brought level first; see `level`.
+        A view that is bound to a session gets the best of that session, and no spread when that is all of it. The index is brought level
+        first; see `level`.
 
         Raises:
             InputError: The vector does not have the embedder's dimension, or is not finite.
@@ -201,7 +203,8 @@ class ChromaVectors:
         except Damaged:
             self._collections.delete(opened.collection.name)
             raise
-        return Near(seqs, similarities, complete, None if session is None and found == total else spread)
+        everything = found == total or (session is not None and found < self._k)
+        return Near(seqs, similarities, complete, None if everything else spread)
 
     def _level(self, slot: _Slot, view: View, identity: str, allowance: Allowance) -> tuple[Opened | None, bool]:
         """Bring a collection level; return it, None when there is nothing to search, and whether it is level.

@@ -98,9 +98,10 @@ class _Translated:
         return Damaged(f"{self._where} failed ({said or type(error).__name__})")
 
 
-def _session(client: Any) -> Any:
-    """Return the HTTP session of a server's client: chromadb has no setting for its time limit, waits for ever, and leaves it open."""
-    return getattr(getattr(client, "_server", None), "_session", None)
+def _sessions(client: Any) -> list[Any]:
+    """Return the HTTP sessions of a server's client. chromadb has no setting for their time limit, waits for ever, and leaves them open."""
+    servers = [getattr(one, "_server", None) for one in (client, getattr(client, "_admin_client", None))]
+    return [session for server in servers if (session := getattr(server, "_session", None)) is not None]
 
 
 def _unreachable(where: str, server: Server | None, why: str) -> StoreUnavailable:
@@ -169,9 +170,10 @@ class ChromaClient:
             Damaged: It cannot be read or written.
             StoreUnavailable: chromadb cannot be reached.
         """
-        seconds = None if allowance is None else allowance.seconds_left()
-        if seconds == 0:
+        left = None if allowance is None else allowance.seconds_left()
+        if left == 0:
             raise Late
+        seconds = None if left is None else min(left, threading.TIMEOUT_MAX)
         if self._server is None or seconds is None:
             return self._run(work, epoch, seconds)
         future = self._workers().submit(self._run, work, epoch, None)
@@ -278,7 +280,7 @@ class ChromaClient:
             client = chromadb.HttpClient(
                 host=server.host, port=server.port, ssl=server.ssl, headers=headers, settings=Settings(anonymized_telemetry=False)
             )
-        if (session := _session(client)) is not None:
+        for session in _sessions(client):
             session.timeout = server.timeout_s
         return client
 
@@ -317,8 +319,9 @@ class ChromaClient:
             pool.shutdown(wait=False, cancel_futures=True)
         if client is not None and self._given is None:
             with _Translated(self.where, self._server):
+                sessions = _sessions(client)
                 client.close()
-                if (session := _session(client)) is not None:
+                for session in sessions:
                     session.close()
         if self._folder is not None and release:
             if client is not None:

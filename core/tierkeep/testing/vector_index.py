@@ -45,7 +45,8 @@ def clustered(count: int, dimension: int = _D, seed: int = 0, clusters: int = 40
 
 
 def _unit(rows: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float32]:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    scaled: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 class VectorIndexContract:
@@ -103,7 +104,9 @@ class VectorIndexContract:
         assert (np.diff(near.seqs) > 0).all(), "events come in ledger order, each once"
         return near
 
-    def _truth(self, vector: NDArray[np.float32], scope: Scope = ANA, identity: str = _MODEL) -> tuple[dict[int, float], NDArray[np.float32]]:
+    def _truth(
+        self, vector: NDArray[np.float32], scope: Scope = ANA, identity: str = _MODEL
+    ) -> tuple[dict[int, float], NDArray[np.float32]]:
         """Return the similarity of each event's best part, and those of all vectors."""
         best: dict[int, float] = {}
         products = [np.zeros(0, np.float32)]
