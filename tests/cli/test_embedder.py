@@ -30,7 +30,10 @@ def test_minilm(name: str, precision: str) -> None:
 @pytest.mark.parametrize("kind", ["sentence-transformers", "st"])
 def test_sentence_transformers_by_path(kind: str, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from sentence_transformers.models import StaticEmbedding
+    try:
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError:  # before version 6
+        from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer, models
 
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "tea": 1}, unk_token="[UNK]"))  # noqa: S106  the word for an unknown word

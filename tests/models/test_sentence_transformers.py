@@ -94,7 +94,10 @@ def test_a_loaded_model(bert: Path) -> None:
 
 
 def test_a_static_model_has_no_vector_for_an_empty_text_and_gets_that_of_no_text(bert: Path) -> None:
-    from sentence_transformers.models import StaticEmbedding
+    try:
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError:  # before version 6
+        from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(bert / "tokenizer.json"))
