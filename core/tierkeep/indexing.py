@@ -16,7 +16,7 @@ from tierkeep.allowance import Clock, Listener, Progress
 from tierkeep.background import Background, WhileOpen
 from tierkeep.deriving import Derive
 from tierkeep.errors import ModelError
-from tierkeep.protocols import Embedder, Ledger
+from tierkeep.protocols import Embedder, Ledger, VectorIndex
 from tierkeep.records import Authority, Event, MaintainReport, Scope
 from tierkeep.sentences import sentences
 from tierkeep.settings import EmbeddingSettings
@@ -33,9 +33,14 @@ class Indexing:
         settings: How texts are cut, and how many go at once.
         clock: For deadlines.
         when: "with_write", "background" or "on_request".
+        vectors: An index that is brought level afterwards, so that no question waits for it; None for one that needs no such thing.
     """
 
-    def __init__(self, ledger: Ledger, embedder: Embedder, settings: EmbeddingSettings, clock: Clock, when: Derive) -> None:
+    def __init__(
+        self, ledger: Ledger, embedder: Embedder, settings: EmbeddingSettings, clock: Clock, when: Derive,
+        vectors: VectorIndex | None = None,
+    ) -> None:  # fmt: skip
+        self._vectors = vectors
         self._ledger = ledger
         self._embedder = embedder
         self._settings = settings
@@ -78,6 +83,8 @@ class Indexing:
             while mine and not allowance.expired() and (read := self._batch(scope)):
                 done += read
                 allowance.tell(Progress("index", done=done, total=max(total, done)))
+            if mine and self._vectors is not None and not allowance.expired():
+                self._vectors.level(self._ledger.view(scope), self._embedder.identity, allowance)
         missing = self.missing(scope)
         if tidy and not missing:
             with self._ledger.transaction(scope) as transaction:
@@ -96,12 +103,12 @@ class Indexing:
         events = list(view.scan(after_seq=view.embedded(self._embedder.identity), limit=self._settings.batch))
         if not events:
             return 0
-        rows = self._vectors([event for event in events if event.authority != Authority.QUARANTINED and event.text.strip()])
+        rows = self._made([event for event in events if event.authority != Authority.QUARANTINED and event.text.strip()])
         with self._ledger.transaction(scope) as transaction:
             transaction.put_vectors(self._embedder.identity, self._embedder.dimension, rows, events[-1].seq)
         return len(events)
 
-    def _vectors(self, events: Sequence[Event]) -> list[tuple[int, NDArray[np.float32]]]:
+    def _made(self, events: Sequence[Event]) -> list[tuple[int, NDArray[np.float32]]]:
         parts = [parts_of(event, self._settings) for event in events]
         if not parts:
             return []

@@ -33,7 +33,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "chat": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
     "reranker": (("rerank",), ("name",), "tierkeep.models.cross_encoder.CrossEncoderReranker('…')"),
     "sifter": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
-    "vectors": (("near", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
+    "vectors": (("near", "level", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
     "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
 }
 
@@ -91,7 +91,7 @@ class Memory:
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
-        made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background")
+        made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background", vectors)
         self._indexing = made
 
     @classmethod

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
 from tierkeep.backlog import Backlog
-from tierkeep.errors import OpRefused
+from tierkeep.errors import OpRefused, StorageError
 from tierkeep.protocols import (
     Answerer,
     Composer,
@@ -36,6 +36,7 @@ from tierkeep.protocols import (
     Span,
     Tier,
     Validator,
+    VectorIndex,
     View,
 )
 from tierkeep.records import (
@@ -249,6 +250,20 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
                 changed = transaction.apply(deriver.reconciler.rebuild(transaction.view, allowance))
                 rebuilt += len(transaction.view.get(changed))
     return forgotten.report.model_copy(update={"rederived": rebuilt})
+
+
+def let_go(report: ForgetReport, vectors: VectorIndex, scope: Scope) -> ForgetReport:
+    """Have an index of vectors drop its copies; return the report, which is not complete when the index cannot be reached.
+
+    The ledger has forgotten by then. The index compares itself with it before it answers, so its copies go at the latest when this owner
+    is next searched.
+    """
+    try:
+        vectors.forget(scope)
+    except StorageError as error:
+        note = f"the vector index could not be reached; its copies are deleted when this owner is next searched ({error})"
+        return report.model_copy(update={"complete": False, "note": "; ".join(filter(None, (report.note, note)))})
+    return report
 
 
 def waiting(view: View, stages: WriteStages) -> int:

@@ -196,6 +196,14 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def level(self, view: View, identity: str, allowance: Allowance) -> bool:
+        """Catch up with the ledger ahead of a question; return False when time ran out before it had. `near` does it where nobody did.
+
+        Raises:
+            StorageError: The index cannot be reached.
+        """
+        ...
+
     def forget(self, scope: Scope) -> None:
         """Let go at once of what it holds of a scope: the ledger has forgotten something of it. It is rebuilt when it is next asked."""
         ...

@@ -127,8 +127,8 @@ class ScopedMemory:
         memory = self._memory
         doomed = self._doomed(ids, session)
         report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
-        if memory._vectors is not None:
-            memory._vectors.forget(self.scope)
+        if memory._vectors is not None and report.events:
+            report = pipelines.let_go(report, memory._vectors, self.scope)
         derived = memory._deriving.notice(self.scope) or MaintainReport()
         waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
         return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.allowance import Allowance
+from tierkeep.errors import InputError
 from tierkeep.protocols import Near, VectorPage, View
 from tierkeep.records import Scope
 from tierkeep.retrieve.columns import Column, Rows
@@ -50,6 +51,8 @@ class ScopeVectors:
         """Return the similarity of every event: that of its most similar part."""
         if self._matrix is None:
             return _NOTHING
+        if vector.shape != self._matrix.values.shape[1:]:
+            raise InputError(f"the vectors here have {self._matrix.values.shape[1]} numbers, and the question's has {vector.shape}")
         return Near(self._seq.values, _best_part(_products(self._matrix.values, vector), self._start.values, len(self._seq)))
 
     @property
@@ -89,6 +92,10 @@ class ExactVectors:
             if not slot.held.too_large:
                 return slot.held.near(vector)._replace(complete=complete)
         return _streamed(view.vectors(identity), vector, allowance)
+
+    def level(self, view: View, identity: str, allowance: Allowance) -> bool:
+        """Do nothing and say that it is done: what nobody asks for is not loaded."""
+        return True
 
     def forget(self, scope: Scope) -> None:
         """Do nothing: the ledger's generation says that something has gone, and the next reader loads anew."""
