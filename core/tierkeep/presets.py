@@ -98,6 +98,9 @@ class Parts:
     sifter: Skills | None = None
 
 
+#: Tokens set aside for one call of a re-ranker or a sifter: a hundred lines of chat or twenty glimpses, and the reply (ours).
+_ASIDE_TOKENS = 8_192
+
 Builder = Callable[[Parts], Preset]
 
 
@@ -235,7 +238,7 @@ def _read_again(tier: Tier, parts: Parts) -> Tier:
 def _asides(parts: Parts, attempts: int) -> tuple[int, int]:
     """Return the calls and tokens that a re-ranker or a sifter may need beside the preset's own: one each for every attempt."""
     helpers = (parts.reranker is not None) + (parts.sifter is not None)
-    return helpers * attempts, helpers * attempts * (parts.settings.memsifter.shown_tokens + parts.settings.memsifter.reply_tokens)
+    return helpers * attempts, helpers * attempts * _ASIDE_TOKENS
 
 
 def _memflow_stages(parts: Parts, search: Search, ceilings: Ceilings) -> ReadStages:
