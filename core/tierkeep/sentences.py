@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["sentences"]
+__all__ = ["asks", "sentences"]
 
+#: A question mark, of whatever script, and what may stand behind it.
+_ASKS = re.compile(r"[?\uff1f\u061f\u037e][\s\"'\u2019\u201d)\]!.*_]{0,16}\Z")
 #: Full stop, exclamation and question mark of Chinese and Japanese, of Arabic and of Urdu: no space has to follow them.
 _STOPS = "\u3002\uff01\uff1f\uff61\u061f\u06d4"
 #: Months before which German writes a day as "2."; those that English has too need a German word before the day.
@@ -34,3 +36,8 @@ def sentences(text: str, most: int | None = None) -> list[str]:
         if sentence := match.group().strip():
             found.append(sentence)
     return found
+
+
+def asks(text: str) -> bool:
+    """Return whether the text ends in a question, closing quotes and brackets aside."""
+    return _ASKS.search(text[-20:].rstrip()) is not None

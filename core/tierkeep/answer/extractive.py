@@ -17,7 +17,7 @@ from tierkeep.dates import answer_time, describe, find_times
 from tierkeep.dates.durations import find_durations
 from tierkeep.dates.questions import asks_for_time
 from tierkeep.records import FROM_OUTSIDE, Authority, Draft, Evidence, EvidenceItem, Plan, Query
-from tierkeep.sentences import sentences
+from tierkeep.sentences import asks, sentences
 from tierkeep.terms import analyze
 
 NOT_IN_MEMORY = "Not in memory."
@@ -174,14 +174,14 @@ def _speaking_of(query: Query, items: Sequence[EvidenceItem]) -> list[EvidenceIt
     def worth(item: EvidenceItem) -> float:
         covered = sum(rarity.get(term, 0.0) for term in wanted & set(analyze(f"{item.speaker} {item.text}"))) / whole
         timed = _TIMED if find_times(item.text, _day(item)) else 0.0
-        return covered + item.score / top + timed - (_ASKING if item.text.rstrip().endswith("?") else 0.0)
+        return covered + item.score / top + timed - (_ASKING if asks(item.text) else 0.0)
 
     return _answered(sorted(items, key=lambda item: -worth(item)))
 
 
 def _answered(ranked: list[EvidenceItem]) -> list[EvidenceItem]:
     """Put the reply first when the best message is a question and the reply names a time: "So you quit?" "Yes, two months ago."."""
-    if not ranked or not ranked[0].text.rstrip().endswith("?"):
+    if not ranked or not asks(ranked[0].text):
         return ranked
     asked = ranked[0]
     near = [item for item in ranked if item.session == asked.session and 0 < item.order - asked.order <= 2]

@@ -16,6 +16,7 @@ from tierkeep.compose.lines import Line, messages
 from tierkeep.dates import Precision, TimeSpan, answer_time, asks_for_time, describe, find_times
 from tierkeep.dates.render import day_words
 from tierkeep.records import EvidenceItem, Query
+from tierkeep.sentences import asks
 from tierkeep.terms import analyze
 
 #: Items whose relative times are resolved for a temporal question: the best ones, because each resolution costs tokens.
@@ -99,7 +100,7 @@ def time_lines(query: Query, items: Sequence[EvidenceItem]) -> list[Line]:
     up_to_now = _AGO.search(question) or _UP_TO_NOW.search(question)
     if sides is None and not up_to_now and kind != "order":
         return []
-    told = [item for item in messages(items) if not item.text.rstrip().endswith("?")]
+    told = [item for item in messages(items) if not asks(item.text)]
     rarity = _rarity(told)
     if sides is not None:
         first, second = (_told_of(side, told, rarity) for side in sides)

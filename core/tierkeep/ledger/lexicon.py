@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from tierkeep.ledger.rows import asks
+from tierkeep.sentences import asks
 from tierkeep.terms import fingerprint, term_ids
 
 __all__ = ["indexed", "refresh"]

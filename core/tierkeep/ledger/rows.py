@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -20,7 +19,6 @@ from tierkeep.records import Event, EventDraft, Origin, Record, Scope
 __all__ = [
     "EVENT_COLUMNS",
     "RECORD_COLUMNS",
-    "asks",
     "derived_id",
     "dumps",
     "event_from_draft",
@@ -48,7 +46,6 @@ RECORD_COLUMNS = (
 """Columns of `record_from_row`, in the order of `record_to_row`."""
 
 _ID_LENGTH = 26  # base32 characters: 130 bits
-_ASKS = re.compile(r"[?\uff1f\u061f\u037e][\s\"'\u2019\u201d)\]!.*_]{0,16}\Z")
 
 
 def _plain(value: object) -> object:
@@ -95,11 +92,6 @@ def refuse_nul(*texts: str) -> None:
     for text in texts:
         if "\0" in text:
             raise InputError("A text holds a NUL character. Remove it first.")
-
-
-def asks(text: str) -> bool:
-    """Return whether the text ends in a question, closing quotes and brackets aside."""
-    return _ASKS.search(text[-20:].rstrip()) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,6 @@ The model is small and quick, and among the weaker encoders of dialogue; `Senten
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import weakref
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from tierkeep.errors import ModelError, SettingsError
 from tierkeep.models.embedding_rows import texts_of, unit_rows
+from tierkeep.models.forks import keep_for_ever
 from tierkeep.models.minilm_files import Precision, find_weights, load_graph, need, user_cache
 from tierkeep.models.minilm_graph import GRAPH_VERSION, INPUTS
 
@@ -32,9 +32,8 @@ _SESSIONS: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """Let no inherited session ever end in the child, not even when it exits: that would wait for threads that only the parent has."""
     for session in list(_SESSIONS):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        keep_for_ever(session)
     _SESSIONS.clear()
     _LOAD_LOCK.release()
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tierkeep.allowance import Allowance
 from tierkeep.errors import MissingExtraError, ModelError, SettingsError
+from tierkeep.models.forks import keep_for_ever
 from tierkeep.models.pair_scoring import score_in_batches
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ _living: weakref.WeakSet[OnnxCrossEncoder] = weakref.WeakSet()
 def _after_in_child() -> None:
     # The threads of a session, and the one that held the lock, do not exist here.
     for reranker in list(_living):
+        keep_for_ever(reranker._runner)
         reranker._begin()
 
 

@@ -21,6 +21,7 @@ from tierkeep.records import FROM_USER, Authority, Record, TermRow
 from tierkeep.retrieve.columns import Column
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.sessions import saying
+from tierkeep.sentences import asks
 from tierkeep.terms import term_ids
 
 __all__ = ["RecordIndex"]
@@ -214,8 +215,8 @@ def _term_row(record: Record, row: int) -> TermRow:
     """The record as the event index takes it."""
     session, speaker = (value if isinstance(value := record.attrs.get(name), str) else "" for name in ("session", "speaker"))
     own = record.origin.source in FROM_USER
-    asks = record.text.rstrip().endswith("?")
-    return TermRow(row, session, speaker, _seconds(record.observed_at), term_ids(record.text), asks, len(record.text), own)
+    asking = asks(record.text)
+    return TermRow(row, session, speaker, _seconds(record.observed_at), term_ids(record.text), asking, len(record.text), own)
 
 
 def _seconds(moment: str) -> float:

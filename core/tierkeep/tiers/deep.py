@@ -9,6 +9,7 @@ from tierkeep.allowance import Allowance
 from tierkeep.protocols import Gathered, View
 from tierkeep.records import Event, Hit, Plan, Query, Record
 from tierkeep.retrieve.search import Search
+from tierkeep.sentences import asks
 from tierkeep.terms import analyze
 from tierkeep.tiers.profile import asked_for, current
 
@@ -67,7 +68,7 @@ def _with_questions(hits: Sequence[Hit], view: View) -> list[Event]:
     for hit in hits:
         if isinstance(hit.item, Event):
             before = view.events_at([hit.item.seq - 1])
-            events += [event for event in before if event.session == hit.item.session and event.text.rstrip().endswith("?")]
+            events += [event for event in before if event.session == hit.item.session and asks(event.text)]
             events.append(hit.item)
     return events
 
