@@ -132,16 +132,31 @@ class Collections:
         return [float(row[0]) if row else 2.0 for row in reply["distances"]]
 
     def nearest(self, opened: Opened, vector: NDArray[np.float32], most: int, session: str | None, allowance: Allowance) -> Nearest:
-        """Return the events of the nearest vectors, of at most `most` and at most `k`; of one session only when it is named."""
+        """Return the events of the nearest vectors, of at most `most` and at most `k`; of one session only when it is named.
+
+        All of a session that has fewer than `k` is compared, and not searched for: a graph of neighbours walks past a few that lie far from
+        the question behind many others, now and then.
+        """
         where = None if session is None else {"session": _number(session)}
-        reply = self._query(opened, [vector], min(most, self._k), where, allowance)
+        ids, similarities = self._whole(opened, vector, where, allowance) if where else ([], np.zeros(0, np.float32))
+        if not where or len(ids) >= self._k:
+            reply = self._query(opened, [vector], min(most, self._k), where, allowance)
+            ids, similarities = reply["ids"][0], np.float32(1) - np.asarray(reply["distances"][0], np.float32)
         self._client.rest()
-        ids = reply["ids"][0]
         seqs = np.asarray([int(id_.partition(".")[0]) for id_ in ids], np.int64)
-        similarities = np.float32(1) - np.asarray(reply["distances"][0], np.float32)
         order = np.lexsort((-similarities, seqs))
         first = np.flatnonzero(np.diff(seqs[order], prepend=-1))
         return Nearest(seqs[order][first], similarities[order][first], len(ids))
+
+    def _whole(
+        self, opened: Opened, vector: NDArray[np.float32], where: dict[str, int], allowance: Allowance
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Return all that the condition holds for, up to `k`, with its similarity."""
+        given = {"where": where, "limit": self._k, "include": ["embeddings"]}
+        reply = self._use(opened, lambda collection: collection.get(**given), allowance)
+        ids: list[str] = list(reply["ids"])
+        matrix = np.asarray(reply["embeddings"], np.float32).reshape(len(ids), len(vector))
+        return ids, np.asarray(np.einsum("ij,j->i", matrix, vector), np.float32)
 
     def _query(
         self, opened: Opened, vectors: list[NDArray[np.float32]], most: int, where: dict[str, int] | None, allowance: Allowance
