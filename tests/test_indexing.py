@@ -179,6 +179,13 @@ def test_what_is_quarantined_is_never_embedded() -> None:
         assert not any("password" in text for text in embedder.texts) and len(stored(mine)) == len(SAID) + 1
 
 
+def test_a_message_of_signs_alone_does_not_stop_the_indexing() -> None:
+    with Memory.open(":memory:", embedder=ConceptEmbedder()) as memory:
+        mine = memory.scope(user="ana")
+        mine.add(["!" * 5_000, "\n?\n" * 900, "The puppy sleeps."], at="2026-05-02")
+        assert memory.settle(30) and len(stored(mine)) == 3
+
+
 def test_scopes_share_an_embedder_and_nothing_else() -> None:
     with Memory.open(":memory:", embedder=ConceptEmbedder()) as memory:
         filled(memory)
@@ -240,6 +247,7 @@ def test_a_long_text_has_a_part_for_each_stretch_of_sentences() -> None:
 
 def test_texts_without_sentences_are_cut_and_very_long_ones_end() -> None:
     settings = EmbeddingSettings(part_bytes=100, most_parts=3)
+    assert len(parts_of(_event("!" * 1_000), settings)) == 3
     assert [len(part) for part in parts_of(_event("x" * 1_000), settings)] == [105] * 3
     han = parts_of(_event("\u4e2d" * 200), settings)
     assert len(han) == 3 and all(len(part.encode()) <= 105 for part in han)

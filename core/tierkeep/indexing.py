@@ -138,7 +138,7 @@ def parts_of(event: Event, settings: EmbeddingSettings) -> list[str]:
         return [said + event.text]
     parts: list[str] = []
     current = ""
-    for sentence in sentences(event.text):
+    for sentence in sentences(event.text) or [event.text]:  # a run of nothing but exclamation marks has no sentence
         for piece in _pieces(sentence, settings.part_bytes):
             if current and _weight(current) + _weight(piece) > settings.part_bytes:
                 parts.append(current)
