@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tierkeep import Memory, Message
 from tierkeep.errors import InputError, TierkeepError
 from tierkeep.guard.chain import DefaultGuard
-from tierkeep.records import EventDraft, Hit, Query
+from tierkeep.records import EventDraft, Hit, Query, Scope
 from tierkeep.scoped import ScopedMemory
 
 HUGE = 10**400
@@ -157,10 +157,10 @@ class Gate:
         self.reached, self.open = threading.Event(), threading.Event()
         self._guard = DefaultGuard()
 
-    def admit(self, draft: EventDraft) -> EventDraft:
+    def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
         self.reached.set()
         self.open.wait(60)
-        return self._guard.admit(draft)
+        return self._guard.admit(draft, scope)
 
     def release(self, hits: Sequence[Hit], query: Query) -> list[Hit]:
         return self._guard.release(hits, query)

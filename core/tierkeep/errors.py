@@ -10,6 +10,9 @@ TierkeepError
 ├── MissingExtraError       an optional dependency is absent (also an ImportError); says the pip command
 ├── NotFoundError           an id that this scope does not have
 ├── WriteRejected           the guard refused a write; carries its reasons
+│   └── RateLimited         too many writes from one origin in a short time; says when to try again
+├── ActionDenied            the gate refused a tool call; carries the decision
+├── ConfirmationError       a confirmation is unknown, used, expired, or of something else
 ├── StorageError            the store cannot do its work
 │   ├── StoreUnavailable    locked, read-only, disk full, folder missing: the data is as it was
 │   ├── StoreCorrupt        not a tierkeep file, damaged, or its ledger chain does not hold
@@ -111,6 +114,36 @@ class WriteRejected(TierkeepError):
     def __init__(self, message: str, *, reasons: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.reasons = reasons
+
+
+class RateLimited(WriteRejected):
+    """One origin writes faster than it may; nothing of the call was stored.
+
+    Attributes:
+        retry_after_s: Seconds after which the same call would fit.
+    """
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...] = (), retry_after_s: float = 0.0) -> None:
+        super().__init__(message, reasons=reasons)
+        self.retry_after_s = retry_after_s
+
+
+class ActionDenied(TierkeepError):
+    """The gate refused a tool call: a value of it comes from what may not cause an action.
+
+    Attributes:
+        reasons: Reason codes, in the order of the arguments.
+        subject: SHA-256 of the action, to which a confirmation can be bound.
+    """
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...] = (), subject: str = "") -> None:
+        super().__init__(message)
+        self.reasons = reasons
+        self.subject = subject
+
+
+class ConfirmationError(TierkeepError):
+    """A confirmation cannot be used: it is unknown, was used before, has expired, or belongs to something or somebody else."""
 
 
 class StorageError(TierkeepError):

@@ -83,7 +83,7 @@ class Memory:
         self._skills = None if chat is None else Skills(chat, counter, clock)
         self._embedder = embedder
         self._vectors = vectors
-        guard = DefaultGuard() if guard is None else guard
+        guard = DefaultGuard(settings, clock) if guard is None else guard
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
         self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting))

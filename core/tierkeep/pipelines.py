@@ -149,7 +149,7 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         WriteRejected: The guard refuses one of the drafts; nothing is stored.
         StorageError: The ledger cannot write; nothing is stored.
     """
-    admitted = [stages.guard.admit(draft) for draft in drafts]
+    admitted = [stages.guard.admit(draft, scope) for draft in drafts]
     records: list[str] = []
     with ledger.transaction(scope) as transaction:
         before = transaction.view.last_seq

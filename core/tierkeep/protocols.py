@@ -22,12 +22,14 @@ from tierkeep.records import (
     EventDraft,
     Evidence,
     ForgetReport,
+    GuardEntry,
     Hit,
     Op,
     Plan,
     Query,
     Record,
     Revision,
+    Risk,
     Scope,
     Step,
     TermRow,
@@ -36,9 +38,37 @@ from tierkeep.records import (
 )
 
 __all__ = [
-    "Answerer", "Appended", "ChatModel", "ChatReply", "ChatRequest", "Clock", "Composer", "Embedder", "Extractor", "Forgotten",
-    "Gathered", "Guard", "Ledger", "Near", "Policy", "QueryEmbedder", "Reconciler", "Reranker", "Router", "Segmenter", "Span", "Tier",
-    "TokenCounter", "Transaction", "Validator", "VectorIndex", "VectorPage", "View",
+    "Agreement",
+    "Answerer",
+    "Appended",
+    "ChatModel",
+    "ChatReply",
+    "ChatRequest",
+    "Clock",
+    "Composer",
+    "Consensus",
+    "Embedder",
+    "Extractor",
+    "Forgotten",
+    "Gathered",
+    "Guard",
+    "Ledger",
+    "Near",
+    "Policy",
+    "QueryEmbedder",
+    "Reconciler",
+    "Reranker",
+    "RiskSignal",
+    "Router",
+    "Segmenter",
+    "Span",
+    "Tier",
+    "TokenCounter",
+    "Transaction",
+    "Validator",
+    "VectorIndex",
+    "VectorPage",
+    "View",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------ ports
@@ -317,6 +347,14 @@ class View(Protocol):
         """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
         ...
 
+    def quarantined(self) -> list[Event]:
+        """Return the events that are quarantined, in ledger order."""
+        ...
+
+    def guard_log(self, after: int = 0) -> Iterator[GuardEntry]:
+        """Yield the guard's entries about this scope whose number is greater than `after`, oldest first."""
+        ...
+
 
 class Appended(NamedTuple):
     """Result of appending one draft: the stored event, and whether it was there before."""
@@ -374,6 +412,39 @@ class Transaction(Protocol):
 
     def drop_vectors(self, but: str) -> int:
         """Drop the scope's vectors that other embedders than `but` made, and how far they came; return of how many events."""
+        ...
+
+    def log(self, entries: Sequence[GuardEntry]) -> None:
+        """Append to the guard's log and to the hash chain. `n` and `at` of the entries are given here.
+
+        Raises:
+            InputError: A subject, reason or name cannot be stored.
+        """
+        ...
+
+    def release(self, event_id: str) -> Event:
+        """Lift a quarantine: the event is DATA from now on, is found by its words again, and gets vectors. Return it.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is not quarantined.
+        """
+        ...
+
+    def issue(self, token: bytes, subject: str, expires: float) -> None:
+        """Keep a confirmation that was asked for.
+
+        Args:
+            token: SHA-256 of the token; the token itself is never stored.
+            subject: What it confirms.
+            expires: Seconds since 1970.
+        """
+        ...
+
+    def redeem(self, token: bytes, subject: str, now: float) -> bool:
+        """Use a confirmation up; return whether it was this scope's, for this subject, not used before and not expired.
+
+        What does not fit is left as it is, so that a wrong guess uses up nothing.
+        """
         ...
 
 
@@ -503,8 +574,12 @@ class Reconciler(Protocol):
 class Guard(Protocol):
     """Decides what may be stored, and what stored things may reach a prompt."""
 
-    def admit(self, draft: EventDraft) -> EventDraft:
+    def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
         """Return the draft as it may be stored: authority bound to its origin, never raised.
+
+        Args:
+            draft: What came in.
+            scope: Whose memory it would go to.
 
         Raises:
             WriteRejected: It must not be stored at all.
@@ -513,6 +588,49 @@ class Guard(Protocol):
 
     def release(self, hits: Sequence[Hit], query: Query) -> list[Hit]:
         """Return the hits that may be shown for this query, in the same order."""
+        ...
+
+
+class RiskSignal(Protocol):
+    """Says how a text stands to a rule base of harms and their benign neighbours (SafeHarbor). A signal, never a permission."""
+
+    def assess(self, text: str, allowance: Allowance | None = None) -> Risk:
+        """Return the risk of a text: a user's request, a candidate for the memory, or a tool call written out.
+
+        Raises:
+            ModelError: The embedder is down. Whoever asks then goes on without the signal, and says so.
+        """
+        ...
+
+
+class Agreement(NamedTuple):
+    """What a consensus made of retrieved memories.
+
+    Attributes:
+        kept: Hits that may be shown, in their order.
+        dropped: (hit, divergence, reason code) of those that disagree with the others.
+        abstained: True when too few independent origins were there to compare, or the comparison failed: then all are kept.
+        note: What the trace should say of it; "" for nothing.
+    """
+
+    kept: list[Hit]
+    dropped: tuple[tuple[Hit, float, str], ...] = ()
+    abstained: bool = False
+    note: str = ""
+
+
+class Consensus(Protocol):
+    """Compares what retrieved memories would make an agent do, and drops those that disagree with the rest (A-MemGuard).
+
+    It never raises authority: agreement only keeps a memory as the data it is.
+    """
+
+    def agree(self, hits: Sequence[Hit], query: Query, view: View, allowance: Allowance) -> Agreement:
+        """Return what may be shown. Never raises: when it cannot tell, it abstains."""
+        ...
+
+    def lessons(self, agreement: Agreement, query: Query, view: View) -> list[Op]:
+        """Return ops that keep what was dropped as lessons; empty when nothing is to be learnt."""
         ...
 
 

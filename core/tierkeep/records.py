@@ -158,6 +158,8 @@ class Message(Frozen):
             system → unknown, because a prompt is not a memory anybody vouches for).
         tool_calls: Calls the assistant made: `{"name": str, "arguments": str | dict}` each.
         meta: The application's own JSON values, kept and exported as they are.
+        derived_from: Ids of the events that this one summarises, repeats or was computed from. Its authority is then at most the least
+            of theirs (guard spec, section 6: propagation).
     """
 
     text: str = ""
@@ -168,11 +170,14 @@ class Message(Frozen):
     origin: Origin | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     meta: Mapping[str, Any] = Field(default_factory=dict)
+    derived_from: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------ what is kept
 
 EventKind = Literal["message", "tool_call", "tool_result"]
+#: Key of `meta` under which an event keeps what it was derived from.
+PARENTS = "tierkeep.derived_from"
 
 
 class EventDraft(Frozen):
@@ -233,6 +238,11 @@ class Event(Frozen):
     def day(self) -> date:
         """The calendar day on which it was said, in the speaker's own offset."""
         return date.fromisoformat(self.at[:10])
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the events that this one summarises, repeats or was computed from."""
+        return tuple(self.meta.get(PARENTS, ()))
 
 
 Status = Literal["active", "superseded", "retracted", "quarantined"]
@@ -713,6 +723,102 @@ class Receipt(Frozen):
     usage: Usage = Usage()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------ what the guard says
+
+GuardVerb = Literal["quarantine", "reject", "release", "allow", "deny", "confirm", "elevate", "flag", "drop"]
+
+
+class GuardEntry(Frozen):
+    """One line of the guard's log: append-only, part of the hash chain. Ids, hashes and reason codes; never content.
+
+    Attributes:
+        n: Its number in the store's chain.
+        at: ISO time.
+        verb: What was decided.
+        subject: What it is about: the id of an event or record, or the SHA-256 of a text or an action that was not stored.
+        reasons: Reason codes.
+        by: Who decided: a check's name, "user", "operator".
+    """
+
+    n: int = 0
+    at: str = ""
+    verb: GuardVerb
+    subject: str
+    reasons: tuple[str, ...] = ()
+    by: str = ""
+
+
+class Confirmation(Frozen):
+    """A question to the user whose answer can be used once (guard spec, section 6: elevation).
+
+    Attributes:
+        token: What is handed back with the user's yes. Bound to `subject` and to the owner. Show it to no model.
+        subject: SHA-256 of what is confirmed: a memory's content, or the canonical JSON of {tool, args}.
+        text: What to show the user.
+        expires_at: ISO time after which the token is worth nothing.
+    """
+
+    token: str
+    subject: str
+    text: str
+    expires_at: str
+
+
+class ArgumentFinding(Frozen):
+    """Where the value of one argument of a tool call comes from.
+
+    Attributes:
+        argument: Its path, such as "to" or "items[0].account".
+        allowed: Whether that origin may stand behind an action.
+        reason: in_request, vouched, corroborated, free, untrusted_support, no_source or context_untrusted.
+        support: Ids of the events in which the value stands.
+    """
+
+    argument: str
+    allowed: bool
+    reason: str
+    support: tuple[str, ...] = ()
+
+
+class ActionDecision(Frozen):
+    """What the gate says of a tool call.
+
+    Attributes:
+        allowed: Whether the call may be made.
+        tool: The tool's name.
+        subject: SHA-256 of the canonical JSON of {tool, args}; a confirmation is bound to it.
+        reasons: Reason codes: read_only, confirmed, or those of the findings.
+        findings: One for each argument value that was looked at.
+    """
+
+    allowed: bool
+    tool: str
+    subject: str
+    reasons: tuple[str, ...] = ()
+    findings: tuple[ArgumentFinding, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+class Risk(Frozen):
+    """How a text stands to the rule base (SafeHarbor; guard spec 2.11). A signal: it may quarantine, and never lowers a doubt.
+
+    Attributes:
+        s_harm: Harmfulness, 0 to 1.
+        s_benign: Similarity to the nearest benign example, -1 to 1.
+        branch: fast (nothing to say), judge (rules apply) or block.
+        rules: Ids of the rule pairs that apply, best first.
+        answered_by: "model" when a chat model judged, "threshold" when the numbers did.
+    """
+
+    s_harm: float
+    s_benign: float
+    branch: Literal["fast", "judge", "block"]
+    rules: tuple[str, ...] = ()
+    answered_by: str = "threshold"
 
 
 class MaintainReport(Frozen):

@@ -223,7 +223,7 @@ class ScopedMemory:
         if not trusted:
             from tierkeep.guard.untrusted import UntrustedExport
 
-            rows = UntrustedExport(self._memory._preset.write.guard).rows(rows)
+            rows = UntrustedExport(self._memory._preset.write.guard, self.scope).rows(rows)
         restored = self._memory._ledger.restore(self.scope, rows)
         if self._memory._indexing is not None:
             self._memory._indexing.notice(self.scope)

@@ -367,6 +367,47 @@ class MemSifterSettings(_Group):
     reply_tokens: int = Field(default=1_024, ge=64)
 
 
+class GuardSettings(_Group):
+    """What may come in from outside, and what it may cause (`guard/`; guard spec 6 and 7).
+
+    Attributes:
+        require_origin: Refuse a write that names neither `origin=` nor a role, instead of taking it for the user's own word (for servers).
+        outside_bytes: UTF-8 bytes of one record from outside (T6: 16 KiB). What people type themselves is bounded by `Limits` alone.
+        outside_records: Records from outside in one write (T6: 256).
+        meta_keys: Keys of one message's `meta`, at every depth together (T6: 64).
+        meta_depth: Depth of one message's `meta` (T6: 8).
+        rate_burst: Records that one outside origin may write at once into one scope (ours; T6 asks for a token bucket).
+        rate_per_s: Records that it may write each second after that (ours).
+        corroborate: Independent trusted principals that must assert a value before it may stand behind an action (guard spec 6: k = 2).
+        confirm_s: Seconds for which a confirmation can be used (ours: ten minutes).
+        act_from: From which origin on a memory may stand behind an action: only what was confirmed or said by an operator (guard spec 5.2),
+            or the user's own words too.
+    """
+
+    require_origin: bool = False
+    outside_bytes: int = Field(default=16_384, ge=1)
+    outside_records: int = Field(default=256, ge=1)
+    meta_keys: int = Field(default=64, ge=1)
+    meta_depth: int = Field(default=8, ge=1)
+    rate_burst: int = Field(default=1_024, ge=1)
+    rate_per_s: float = Field(default=50.0, gt=0)
+    corroborate: int = Field(default=2, ge=2)
+    confirm_s: float = Field(default=600.0, gt=0)
+    act_from: Literal["confirmed", "user"] = "confirmed"
+
+
+class RedactionSettings(_Group):
+    """What is taken out of texts before they are stored, embedded or logged (`guard/redaction.py`; guard spec T5)."""
+
+
+class SafeHarborSettings(_Group):
+    """SafeHarbor (arXiv 2605.05704; guard spec section 2)."""
+
+
+class AMemGuardSettings(_Group):
+    """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons."""
+
+
 class Settings(_Group):
     """All settings of one memory.
 
@@ -389,6 +430,10 @@ class Settings(_Group):
     memsifter: MemSifterSettings = MemSifterSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    guard: GuardSettings = GuardSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    safeharbor: SafeHarborSettings = SafeHarborSettings()
+    amemguard: AMemGuardSettings = AMemGuardSettings()
     timezone: str = "UTC"
     index_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     answer_items: int = Field(default=10, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tierkeep.records import Authority, EventDraft, Hit, Origin, Query, Role, Source
+from tierkeep.records import Authority, EventDraft, Hit, Origin, Query, Role, Scope, Source
 
 #: The most that a memory of this origin may ever cause (guard spec 5.2). What is not named here is data.
 CEILINGS = {
@@ -43,7 +43,7 @@ def origin_of(role: Role, speaker: str) -> Origin:
 class AuthorityGuard:
     """Binds authority to origin on write; never lets a quarantined memory out on read."""
 
-    def admit(self, draft: EventDraft) -> EventDraft:
+    def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
         """Return the draft with its authority capped at its origin's ceiling."""
         allowed = min(draft.authority, ceiling(draft.origin))
         return draft if allowed == draft.authority else draft.model_copy(update={"authority": allowed})

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from tierkeep import rendering
-from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft
+from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Scope
 
 #: Visible characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
 _SCAN = 32_768
@@ -102,7 +102,7 @@ def _signals(text: str) -> tuple[str, ...]:
 class ScreeningGuard:
     """Quarantines what came from outside and reads like an order. The text is kept, inspectable, and not recalled."""
 
-    def admit(self, draft: EventDraft) -> EventDraft:
+    def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
         """Return the draft, quarantined when it gives signals and its origin is outside."""
         if draft.origin.source not in FROM_OUTSIDE:
             return draft

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from tierkeep.errors import ImportFormatError
 from tierkeep.protocols import Guard
-from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Origin
+from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Origin, Scope
 
 
 class _Claim(BaseModel):
@@ -36,10 +36,12 @@ class UntrustedExport:
 
     Args:
         guard: What may be stored.
+        scope: Whose memory it goes to.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, scope: Scope) -> None:
         self._guard = guard
+        self._scope = scope
         self._events: dict[str, _Bound] = {}
         self._records: dict[str, _Bound] = {}
         self._derived = False  # a row that is not an event was read
@@ -80,7 +82,7 @@ class UntrustedExport:
             self._broken("an event comes after a record or its history, which no export does")
         draft = EventDraft.model_validate({name: value for name, value in inner.items() if name != "position"})
         origin, authority = _capped(draft.origin, draft.authority)
-        admitted = self._guard.admit(draft.model_copy(update={"origin": origin, "authority": authority}))
+        admitted = self._guard.admit(draft.model_copy(update={"origin": origin, "authority": authority}), self._scope)
         # The ledger keeps the first of two events with one id.
         self._events.setdefault(str(admitted.id), _Bound(admitted.authority, admitted.origin))
         kept = {**dict(admitted), "origin": admitted.origin.model_dump(mode="json"), "authority": int(admitted.authority)}
@@ -102,7 +104,7 @@ class UntrustedExport:
         outside = next((found.origin for found in known if found.origin.source in FROM_OUTSIDE), None)
         if outside is not None and origin.source not in FROM_OUTSIDE:
             origin = outside
-        admitted = self._guard.admit(_as_draft(inner, origin, min([authority, *(found.authority for found in known)])))
+        admitted = self._guard.admit(_as_draft(inner, origin, min([authority, *(found.authority for found in known)])), self._scope)
         bound = _Bound(admitted.authority, origin)
         # The key says whose slot it is: nobody else's file may write in the user's own.
         key = f"restored/{inner['key']}" if str(inner.get("key", "")).startswith("own|") else inner.get("key", "")
