@@ -74,6 +74,8 @@ class Memory:
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.presets import Parts, build
+        from tierkeep.retrieve.containing import Containing
+        from tierkeep.retrieve.indexes import ScopeIndexes
         from tierkeep.skills import Skills
 
         self._ledger = ledger
@@ -86,7 +88,9 @@ class Memory:
         guard = DefaultGuard(settings, clock) if guard is None else guard
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting))
+        indexes = ScopeIndexes(settings.index_bytes)
+        self._containing = Containing(indexes)
+        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting, indexes))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tierkeep.admitting import admitted, bounded, quarantines
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
 from tierkeep.backlog import Backlog
 from tierkeep.errors import OpRefused, StorageError
@@ -149,12 +150,13 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         WriteRejected: The guard refuses one of the drafts; nothing is stored.
         StorageError: The ledger cannot write; nothing is stored.
     """
-    admitted = [stages.guard.admit(draft, scope) for draft in drafts]
+    allowed = admitted(drafts, scope, ledger, stages.guard)
     records: list[str] = []
     with ledger.transaction(scope) as transaction:
         before = transaction.view.last_seq
-        appended = transaction.append(admitted)
+        appended = transaction.append([bounded(draft, transaction.view) for draft in allowed])
         new = [event for event, duplicate in appended if not duplicate]
+        transaction.log(quarantines(new))
         for deriver in stages.immediate if new else ():
             behind = transaction.cursor(deriver.name) < before
             unread = list(transaction.view.scan(after_seq=transaction.cursor(deriver.name))) if behind else new

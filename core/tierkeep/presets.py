@@ -84,6 +84,7 @@ class Parts:
         embedder: Makes vectors; None without one.
         vectors: Searches them; exactly and in memory when None.
         reranker: Reads the best hits again (`auto`, `memflow`); None without one.
+        indexes: The lexical indexes of recently used scopes; new ones when None.
         sifter: The skills of a small model that ranks conversations before anything of them is read (`auto`, `memflow`: MemSifter); None
             without one.
     """
@@ -96,6 +97,7 @@ class Parts:
     vectors: VectorIndex | None = None
     reranker: Reranker | None = None
     sifter: Skills | None = None
+    indexes: ScopeIndexes | None = None
 
 
 #: Tokens set aside for one call of a re-ranker or a sifter: a hundred lines of chat or twenty glimpses, and the reply (ours).
@@ -219,7 +221,7 @@ def _search(parts: Parts) -> Search:
     dense = None
     if parts.embedder is not None:
         dense = Dense(parts.embedder, parts.vectors or ExactVectors(settings.embedding.index_bytes))
-    return Search(ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
+    return Search(parts.indexes or ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
 
 
 def _targeted(parts: Parts, search: Search) -> Tier:

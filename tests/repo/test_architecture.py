@@ -20,7 +20,9 @@ STAGES = {
 }  # fmt: skip
 PUBLIC = ""  # the package itself: the dozen public names
 BELOW_STAGES = VOCABULARY | FOUNDATIONS | {"intake"}
-BELOW_MEMORY = BELOW_STAGES | STAGES | {"accounts", "backlog", "background", "pipelines", "deriving", "indexing", "presets"}
+BELOW_MEMORY = BELOW_STAGES | STAGES | {
+    "accounts", "admitting", "backlog", "questions", "background", "pipelines", "deriving", "indexing", "presets",
+}  # fmt: skip
 
 #: Who may import whom, by first part of the module name. Everybody may import from their own folder.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,9 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "intake": VOCABULARY | FOUNDATIONS,
     **dict.fromkeys(STAGES, BELOW_STAGES),
     "tiers": BELOW_STAGES | {"retrieve"},  # retrieve is what tiers share
+    "questions": VOCABULARY,
     "accounts": VOCABULARY,
     "backlog": VOCABULARY,
-    "pipelines": VOCABULARY | {"backlog"},  # it gets its stages handed in
+    "admitting": VOCABULARY,
+    "pipelines": VOCABULARY | {"admitting", "backlog"},  # it gets its stages handed in
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
