@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tierkeep.allowance import Allowance
 from tierkeep.errors import ActionDenied, ConfirmationError, InputError, NotFoundError
-from tierkeep.guard.actions.decision import CONFIRMS, Rules, weigh
+from tierkeep.guard.actions.decision import Rules, weigh
 from tierkeep.guard.actions.mentions import mentions, normal
 from tierkeep.guard.actions.values import Value, canonical, subject_of, values_of
 from tierkeep.records import (
@@ -21,14 +21,10 @@ from tierkeep.records import (
     Authority,
     Confirmation,
     Event,
-    EventDraft,
     Evidence,
     ForgetReport,
     GuardEntry,
     GuardVerb,
-    Origin,
-    Receipt,
-    Source,
 )
 from tierkeep.twins import twin
 
@@ -138,8 +134,8 @@ class ScopedGuard:
         event = self._standing(id)
         return self._issue(_memory_subject(event), f"{event.speaker}, {event.at[:10]}: {event.text[:_SHOWN_CHARS]}")
 
-    def confirm(self, token: str, *, id: str) -> Receipt:
-        """Store the user's yes: the memory once more, as confirmed by the user, with authority to act. The first one stays as it is.
+    def confirm(self, token: str, *, id: str) -> Event:
+        """Take the user's yes: the memory has authority to act from now on. Return it.
 
         Args:
             token: Of the confirmation that `propose` returned for this memory.
@@ -149,21 +145,14 @@ class ScopedGuard:
             ConfirmationError: The token is unknown, used, expired, or of something else.
             NotFoundError: The memory is gone.
         """
-        event = self._standing(id)
-        now = self._memory._clock.now()
-        draft = EventDraft(
-            session=event.session, role="user", speaker="user", text=event.text, at=now.isoformat(), ts=now.timestamp(),
-            origin=Origin(source=Source.USER_CONFIRMED, principal=self._scope.user), authority=Authority.ACT, meta={CONFIRMS: event.id},
-        )  # fmt: skip
-        subject = _memory_subject(event)
+        subject = _memory_subject(self._standing(id))
+        now = self._memory._clock.now().timestamp()
         with self._memory._ledger.transaction(self._scope) as transaction:
-            if not transaction.redeem(_digest(token), subject, now.timestamp()):
+            if not transaction.redeem(_digest(token), subject, now):
                 raise ConfirmationError("this confirmation is unknown, used, expired, or of something else: ask the user again")
-            stored = transaction.append([draft])[0].event
-            transaction.log([GuardEntry(verb="elevate", subject=event.id, reasons=("confirmed",), by="user")])
-        if self._memory._indexing is not None:
-            self._memory._indexing.notice(self._scope)
-        return Receipt(ids=(stored.id,), session=stored.session, sessions=(stored.session,))
+            event = transaction.elevate(id)
+            transaction.log([GuardEntry(verb="elevate", subject=id, reasons=("confirmed",), by="user")])
+        return event
 
     def _standing(self, id: str) -> Event:
         found = self._memory._ledger.view(self._scope).events([id]) if isinstance(id, str) else []

@@ -430,6 +430,14 @@ class Transaction(Protocol):
         """
         ...
 
+    def elevate(self, event_id: str) -> Event:
+        """Give an event authority to act: its owner has confirmed it. Return it. Records that were derived from it stay what they are.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is quarantined.
+        """
+        ...
+
     def issue(self, token: bytes, subject: str, expires: float) -> None:
         """Keep a confirmation that was asked for.
 

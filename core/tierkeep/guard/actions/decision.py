@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tierkeep.guard.actions.mentions import asserts, normal
 from tierkeep.guard.actions.values import Value
 from tierkeep.records import ArgumentFinding, Authority, Event, Source
 
-__all__ = ["CONFIRMS", "Rules", "confirmed_by", "effective", "weigh"]
+__all__ = ["Rules", "effective", "weigh"]
 
-#: Key of `meta` under which an event that holds a user's yes names what was confirmed. Only the front door writes it.
-CONFIRMS = "tierkeep.confirms"
 _OWN_WORD = frozenset({Source.USER_DIRECT, Source.USER_CONFIRMED})
 _OPERATED = frozenset({Source.OPERATOR, Source.SYSTEM_POLICY})
 #: Origins that can count towards corroboration (6.3a): trusted, each in a domain of its own.
@@ -33,17 +31,8 @@ class Rules(NamedTuple):
     own_words_act: bool = False
 
 
-def confirmed_by(events: Iterable[Event]) -> frozenset[str]:
-    """Return the ids of the events that other events confirm."""
-    return frozenset(
-        str(event.meta[CONFIRMS]) for event in events if event.origin.source == Source.USER_CONFIRMED and CONFIRMS in event.meta
-    )
-
-
-def effective(event: Event, confirmed: frozenset[str], rules: Rules) -> Authority:
-    """Return what an event may cause, with what was confirmed and what the rules add to the user's own words."""
-    if event.id in confirmed:
-        return Authority.ACT
+def effective(event: Event, rules: Rules) -> Authority:
+    """Return what an event may cause, with what the rules add to the user's own words."""
     if rules.own_words_act and event.origin.source in _OWN_WORD and event.authority >= Authority.ADVISE:
         return Authority.ACT
     return event.authority
@@ -68,17 +57,15 @@ def weigh(value: Value, request: str, holders: Sequence[Event] | None, context: 
         return found(True, "in_request")
     if holders is None:
         return found(False, "too_many_holders")
-    confirmed = confirmed_by(holders)
     sources = _sources(holders)
     if wanted and len(_vouching(wanted, holders)) >= rules.corroborate:
         return found(True, "corroborated", sources)
     if sources:
-        doubtful = [event for event in sources if effective(event, confirmed, rules) < Authority.ACT]
+        doubtful = [event for event in sources if effective(event, rules) < Authority.ACT]
         return found(False, "untrusted_support", doubtful) if doubtful else found(True, "vouched", sources)
     if context is None:
         return found(False, "no_source")
-    confirmed = confirmed_by(context)
-    doubtful = [event for event in context if effective(event, confirmed, rules) < Authority.ACT]
+    doubtful = [event for event in context if effective(event, rules) < Authority.ACT]
     return found(False, "context_untrusted", doubtful) if doubtful else found(True, "context_trusted", context)
 
 
