@@ -82,7 +82,9 @@ class UntrustedExport:
             self._broken("an event comes after a record or its history, which no export does")
         draft = EventDraft.model_validate({name: value for name, value in inner.items() if name != "position"})
         origin, authority = _capped(draft.origin, draft.authority)
-        admitted = self._guard.admit(draft.model_copy(update={"origin": origin, "authority": authority}), self._scope)
+        meta = {key: value for key, value in draft.meta.items() if not key.startswith("tierkeep.")}  # ours to say, not the file's
+        claimed = draft.model_copy(update={"origin": origin, "authority": authority, "meta": meta})
+        admitted = self._guard.admit(claimed, self._scope)
         # The ledger keeps the first of two events with one id.
         self._events.setdefault(str(admitted.id), _Bound(admitted.authority, admitted.origin))
         kept = {**dict(admitted), "origin": admitted.origin.model_dump(mode="json"), "authority": int(admitted.authority)}
