@@ -23,6 +23,7 @@ from tierkeep.twins import twin
 # The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
 if TYPE_CHECKING:
     from tierkeep.deriving import Derive
+    from tierkeep.ledger.seal import Seal
     from tierkeep.presets import Builder
 
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
@@ -115,6 +116,7 @@ class Memory:
         counter: TokenCounter | None = None,
         guard: Guard | None = None,
         derive: Derive | None = None,
+        seal: Seal | None = None,
     ) -> Memory:
         """Open a memory, and create it when there is none.
 
@@ -134,6 +136,7 @@ class Memory:
             derive: When vectors are made, and when presets with records of their own (hymem, dmem) derive them: "with_write", on a thread
                 in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
                 model, and with the write without one.
+            seal: Key of an embedded store that notices every change made without it (`tierkeep.ledger.Seal`).
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -151,7 +154,9 @@ class Memory:
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
-        ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
+        if seal is not None and not isinstance(where, (str, Path)):
+            raise SettingsError("seal= is for a store that is opened here; give it to the ledger that you hand over")
+        ledger = _embedded(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(
@@ -268,11 +273,15 @@ def _kind(value: object) -> str:
     return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"an object of type {type(value).__name__}"
 
 
-def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"]) -> Ledger:
+def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
+    from tierkeep.ledger.seal import Seal
     from tierkeep.ledger.sqlite import SqliteLedger
+
+    if seal is not None and not isinstance(seal, Seal):
+        raise SettingsError(f"seal must be a key, such as tierkeep.ledger.Seal.from_env(), not {_kind(seal)}")
 
     if not str(where).strip():
         raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
     if "://" in str(where):
         raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
-    return SqliteLedger(where, clock=clock, durability=durability)
+    return SqliteLedger(where, clock=clock, durability=durability, seal=seal)

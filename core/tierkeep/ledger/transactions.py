@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
-from tierkeep.ledger import chain, scopes, vectors
+from tierkeep.ledger import chain, guarded, scopes, vectors
 from tierkeep.ledger.connections import translated
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
@@ -25,9 +25,11 @@ from tierkeep.ledger.rows import (
     record_to_json,
     refuse_nul,
 )
+from tierkeep.ledger.seal import StoreKey
+from tierkeep.ledger.sealing import Sealer
 from tierkeep.ledger.views import SqliteView
 from tierkeep.protocols import Appended, Clock, View
-from tierkeep.records import FROM_USER, Authority, Event, EventDraft, Op, Record, Scope
+from tierkeep.records import FROM_USER, Authority, Event, EventDraft, GuardEntry, Op, Record, Scope
 
 __all__ = ["SqliteTransaction"]
 
@@ -55,8 +57,11 @@ class SqliteTransaction:
     Everything that changes records inside one transaction is one batch: it has one number and is undone as one.
     """
 
-    def __init__(self, connection: sqlite3.Connection, scope: Scope, clock: Clock, where: str | None) -> None:
-        self.view: View = SqliteView(self._lend, scope)
+    def __init__(
+        self, connection: sqlite3.Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None
+    ) -> None:
+        self.view: View = SqliteView(self._lend, scope, key)
+        self._sealer = Sealer(connection, key)
         self._connection = connection
         self._scope = scope
         self._clock = clock
@@ -84,7 +89,7 @@ class SqliteTransaction:
 
     def table(self) -> RecordTable:
         """Return the records of this scope, giving the scope its number."""
-        return RecordTable(self._connection, self._scope, self._ensure_scope())
+        return RecordTable(self._connection, self._scope, self._ensure_scope(), self._sealer)
 
     # -------------------------------------------------------------------------------------------------- events
 
@@ -93,6 +98,7 @@ class SqliteTransaction:
 
         Raises:
             InputError: A text, id or value cannot be stored. Nothing of `drafts` was.
+            OpRefused: An event is derived from others, and one of them is not there or has less authority. Nothing of `drafts` was stored.
         """
         self._check_open()
         if not drafts:
@@ -120,7 +126,9 @@ class SqliteTransaction:
                 break
             checked.update(derived)
             known |= found
-        self._insert(number, [(p.session, p.event) for p in placed if not p.duplicate])
+        fresh = [(p.session, p.event) for p in placed if not p.duplicate]
+        guarded.check_parents(self.view, [event for _, event in fresh])
+        self._insert(number, fresh)
         return [Appended(p.event, p.duplicate) for p in placed]
 
     def _assign(self, drafts: Sequence[EventDraft], known: Mapping[str, Event]) -> list[_Placed]:
@@ -195,6 +203,8 @@ class SqliteTransaction:
             lexicon.append(row)
         self._connection.executemany(_INSERT_EVENT, events)
         self._connection.executemany(_INSERT_LEXICON, lexicon)
+        numbers = range(self._tail.n + 1, entry + 1)
+        self._sealer.events(self._scope, [(n, event.session, event_to_row(event)) for n, (_, event) in zip(numbers, fresh, strict=True)])
         self._tail = chain.extend(self._connection, self._tail, "event", digests)
 
     def restore_event(self, draft: EventDraft, position: int) -> bool:
@@ -209,6 +219,7 @@ class SqliteTransaction:
             ).fetchone()
             position = following if taken else position
         event = event_from_draft(self._scope, draft, draft.id, self._next("events"), position)
+        guarded.check_parents(self.view, [event], gone=True)
         self._insert(number, [(session, event)])
         return True
 
@@ -336,11 +347,13 @@ class SqliteTransaction:
         self._check_open()
         with translated(self._where):
             refuse_nul(name)
+            number = self._ensure_scope()
             self._connection.execute(
                 "INSERT INTO cursors(scope, name, seq) VALUES(?, ?, ?) "
                 "ON CONFLICT(scope, name) DO UPDATE SET seq = excluded.seq",
-                (self._ensure_scope(), name, seq),
+                (number, name, seq),
             )
+            self._sealer.cursor(self._scope, number, name, seq)
 
     # ------------------------------------------------------------------------------------------------- vectors
 
@@ -353,13 +366,63 @@ class SqliteTransaction:
         self._check_open()
         with translated(self._where):
             refuse_nul(identity)
-            return vectors.put(self._connection, self._ensure_scope(), (identity, dimension), rows, upto)
+            number = self._ensure_scope()
+            stored = vectors.put(self._connection, number, (identity, dimension), rows, upto)
+            self._sealer.vectors_of(number, identity, [seq for seq, _ in rows])
+            return stored
 
     def drop_vectors(self, but: str) -> int:
         """Drop the scope's vectors that other embedders than `but` made; return of how many events."""
         self._check_open()
         with translated(self._where):
             return vectors.drop(self._connection, self._number, but)
+
+    # ------------------------------------------------------------------------------------------------ the guard
+
+    def log(self, entries: Sequence[GuardEntry]) -> None:
+        """Append to the guard's log and to the hash chain.
+
+        Raises:
+            InputError: A subject could be content, or a reason or name is no code. Nothing of `entries` was written.
+        """
+        self._check_open()
+        if entries:
+            with translated(self._where):
+                at = self._clock.now().isoformat()
+                self._tail = guarded.write_log(self._connection, self._ensure_scope(), at, entries, self._end())
+
+    def release(self, event_id: str) -> Event:
+        """Lift a quarantine: the event is data from now on, is found by its words, and gets vectors. Return it.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is not quarantined.
+        """
+        self._check_open()
+        with translated(self._where):
+            self._tail = guarded.release(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
+            scopes.touch(self._connection, self._number)
+            return self.view.events([event_id])[0]
+
+    def issue(self, token: bytes, subject: str, expires: float) -> None:
+        """Keep a confirmation that was asked for, as hashes; those that have expired are dropped.
+
+        Raises:
+            InputError: The token is not the SHA-256 of a fresh one, or the expiry is no time.
+        """
+        self._check_open()
+        with translated(self._where):
+            now = self._clock.now().timestamp()
+            guarded.issue(self._connection, self._scope, self._ensure_scope(), (token, subject, expires), now, self._sealer)
+
+    def redeem(self, token: bytes, subject: str, now: float) -> bool:
+        """Use a confirmation up; return whether it was this scope's, for this subject, not used before and not expired."""
+        self._check_open()
+        with translated(self._where):
+            return guarded.redeem(self._connection, self._scope, self._number, (token, subject, now), self._sealer)
+
+    def _end(self) -> chain.Tail:
+        """The newest entry of the chain."""
+        return chain.tail(self._connection) if self._tail is None else self._tail
 
     # --------------------------------------------------------------------------------------------------- ending
 
@@ -384,6 +447,7 @@ class SqliteTransaction:
                 raise StorageError("The transaction was rolled back by an earlier failure.", path=self._where)
             if self._digests:
                 self.finish_batch("ops")
+            self._sealer.head()
 
     def end(self) -> None:
         """Make every further use an error."""
