@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from tierkeep.errors import InputError, RateLimited, WriteRejected
 from tierkeep.protocols import Guard, Ledger, View
 from tierkeep.records import PARENTS, Authority, Event, EventDraft, GuardEntry, Scope
 
-__all__ = ["admitted", "bounded", "quarantines"]
+__all__ = ["admitted", "bounded", "codes", "quarantines"]
+
+_CODE = re.compile(r"[a-z0-9][a-z0-9_.:/=+-]{0,63}")
+_MOST_REASONS = 64
 
 
 def admitted(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, guard: Guard) -> list[EventDraft]:
@@ -23,7 +27,7 @@ def admitted(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, guard: 
     except WriteRejected as refused:
         subject = hashlib.sha256(drafts[len(allowed)].text.encode("utf-8", "surrogatepass")).hexdigest()
         with ledger.transaction(scope) as transaction:
-            transaction.log([GuardEntry(verb="reject", subject=subject, reasons=refused.reasons, by="guard")])
+            transaction.log([GuardEntry(verb="reject", subject=subject, reasons=codes(refused.reasons), by="guard")])
         raise
     return allowed
 
@@ -45,8 +49,14 @@ def bounded(draft: EventDraft, view: View) -> EventDraft:
     return draft if draft.authority <= least else draft.model_copy(update={"authority": least})
 
 
+def codes(reasons: Iterable[object]) -> tuple[str, ...]:
+    """Return reasons as the log takes them: short codes. What a check of the application's own says in words becomes "other"."""
+    said = list(dict.fromkeys(str(reason) if _CODE.fullmatch(str(reason)) else "other" for reason in reasons))
+    return tuple(said[:_MOST_REASONS])
+
+
 def quarantines(events: Sequence[Event]) -> list[GuardEntry]:
     """Return the log's entries about those of new events that are quarantined."""
     held = [event for event in events if event.authority == Authority.QUARANTINED]
-    reasons = [tuple(event.meta.get("tierkeep.signals", ())) for event in held]
+    reasons = [codes(event.meta.get("tierkeep.signals", ())) for event in held]
     return [GuardEntry(verb="quarantine", subject=event.id, reasons=why, by="guard") for event, why in zip(held, reasons, strict=True)]

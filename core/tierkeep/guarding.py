@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from tierkeep.admitting import codes
 from tierkeep.allowance import Allowance
 from tierkeep.errors import ActionDenied, ConfirmationError, InputError, NotFoundError
 from tierkeep.guard.actions.decision import Rules, weigh
@@ -110,7 +111,7 @@ class ScopedGuard:
         Raises:
             NotFoundError: Nothing quarantined has that id here.
         """
-        reasons = tuple(map(str, self.show(id).meta.get("tierkeep.signals", ())))
+        reasons = codes(self.show(id).meta.get("tierkeep.signals", ()))
         self.note("reject", id, reasons, by)
         return type(self._scoped)(self._memory, self._scope).forget(ids=[id])
 

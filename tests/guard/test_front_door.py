@@ -71,9 +71,10 @@ def test_a_release_raises_nothing_beyond_data(mine: ScopedMemory) -> None:
 
 
 def test_what_is_rejected_is_gone_and_the_log_says_why(mine: ScopedMemory, tmp_path: Path) -> None:
+    mine.add("I moved to Lisbon.")
     id_ = mine.add(POISON, role="tool", origin=WEB).ids[0]
     report = mine.guard.reject(id_)
-    assert report.complete and mine.guard.list() == [] and list(mine.events()) == []
+    assert report.complete and mine.guard.list() == [] and len(list(mine.events())) == 1
     last = mine.guard.log()[-1]
     assert (last.verb, last.subject) == ("reject", id_) and "overrides" in last.reasons
     assert b"opening hours" not in b"".join(path.read_bytes().lower() for path in (tmp_path / "memory").iterdir())

@@ -74,7 +74,7 @@ def release(call: Call, id: _Id, by: _By = "operator") -> None:
 
 
 def reject(call: Call, id: _Id, yes: _Yes = False, by: _By = "operator") -> int:
-    """Remove a quarantined event for good. The log keeps its id and why it was held.
+    """Remove a quarantined event for good. The log keeps its id and why it was held, as long as anything of the owner is left.
 
     Example: tierkeep guard reject ev_1f2e --user ana
     """

@@ -22,6 +22,8 @@ from tierkeep.records import Origin, Record
 __all__ = ["Removal", "remove"]
 
 _TELLING_ID = 12  # characters of an id that is looked for after its removal
+_REVIEWED = """SELECT entry FROM reviews WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))
+    UNION ALL SELECT entry FROM elevations WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))"""
 
 
 class Removal(NamedTuple):
@@ -57,9 +59,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     if not rows:
         return None
     table = transaction.table()
-    reviews = connection.execute(
-        "SELECT entry FROM reviews WHERE scope = ? AND seq IN (SELECT value FROM json_each(?))", (number, dumps([row[0] for row in rows]))
-    ).fetchall()
+    reviews = connection.execute(_REVIEWED, (number, dumps([row[0] for row in rows]))).fetchall()
     gone = {row[2] for row in rows}
     dead, tainted = _closure(connection, table, [row[2] for row in rows])
     # Their very ids must not linger either; short ones are left out, because they turn up by chance.

@@ -20,7 +20,7 @@ from tierkeep.ledger.sealing import Sealer
 from tierkeep.protocols import View
 from tierkeep.records import PARENTS, Authority, Event, GuardEntry, Scope
 
-__all__ = ["check_parents", "entries_of", "issue", "redeem", "release", "write_log"]
+__all__ = ["check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log"]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.:/=+-]{0,63}")
@@ -97,6 +97,27 @@ def release(connection: sqlite3.Connection, number: int, view: View, event_id: s
     connection.execute(_RELEASED, (*indexed(event.text, hidden=False), number, event.seq))
     if event.text.strip():
         vectors.miss(connection, number, event.seq)
+    return tail
+
+
+def elevate(connection: sqlite3.Connection, number: int, view: View, event_id: str, tail: chain.Tail, sealer: Sealer) -> chain.Tail:
+    """Give an event that its owner has confirmed authority to act; return the chain's new tail.
+
+    Raises:
+        NotFoundError: The scope has no such event, or it is quarantined.
+    """
+    found = view.events([event_id])
+    if not found or found[0].authority == Authority.QUARANTINED:
+        raise NotFoundError("This scope has no event with that id that could be confirmed.", ids=(event_id,))
+    event = found[0]
+    if event.authority == Authority.ACT:
+        return tail
+    salt = chain.salts(1)[0]
+    digest = chain.review_digest(salt, view.scope.partition, (event.seq, event.id, int(Authority.ACT)))
+    tail = chain.extend(connection, tail, "review", [digest])
+    # An elevation whose seal did not hold was not honoured; this one takes its place.
+    connection.execute("INSERT OR REPLACE INTO elevations(scope, seq, salt, entry) VALUES(?, ?, ?, ?)", (number, event.seq, salt, tail.n))
+    sealer.elevation(view.scope, event.seq, tail.n)
     return tail
 
 

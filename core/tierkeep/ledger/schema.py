@@ -21,6 +21,7 @@ Everything of one store is in one SQLite file, so that one transaction covers al
   differs from "lost".
 - `guard_log`: what the guard decided: ids, hashes and reason codes. Each row has an entry of its own in the chain, and only grows too.
 - `reviews`: quarantined events that were released. Events are immutable, so this lies over them; each row has its entry in the chain.
+- `elevations`: events that their owner has confirmed, in the same way.
 - `unembedded`: released events that an embedder has passed over and must come back to.
 - `confirmations`: what was asked of a user and not answered yet: hashes only.
 - `seals`: message authentication codes, when the store has a key (`tierkeep.ledger.sealing`). Triggers take them along with their rows.
@@ -59,6 +60,7 @@ TABLES = (
     "counters",
     "guard_log",
     "reviews",
+    "elevations",
     "unembedded",
     "confirmations",
     "seals",
@@ -244,6 +246,12 @@ _VERSION_4 = (
         salt BLOB NOT NULL,
         entry INTEGER NOT NULL UNIQUE,
         PRIMARY KEY(scope, seq)) WITHOUT ROWID""",
+    """CREATE TABLE elevations(
+        scope INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        salt BLOB NOT NULL,
+        entry INTEGER NOT NULL UNIQUE,
+        PRIMARY KEY(scope, seq)) WITHOUT ROWID""",
     """CREATE INDEX events_in_quarantine ON events(scope, seq) WHERE authority = 0""",
     """CREATE TABLE unembedded(
         scope INTEGER NOT NULL,
@@ -267,8 +275,9 @@ _VERSION_4 = (
     # What is gone leaves neither a seal nor a review behind, whoever removes it.
     """CREATE TRIGGER events_go_whole AFTER DELETE ON events BEGIN
         DELETE FROM reviews WHERE scope = OLD.scope AND seq = OLD.seq;
+        DELETE FROM elevations WHERE scope = OLD.scope AND seq = OLD.seq;
         DELETE FROM unembedded WHERE scope = OLD.scope AND seq = OLD.seq;
-        DELETE FROM seals WHERE kind IN ('event', 'review') AND number = OLD.seq AND name = ''; END""",
+        DELETE FROM seals WHERE kind IN ('event', 'review', 'elevation') AND number = OLD.seq AND name = ''; END""",
     """CREATE TRIGGER records_go_whole AFTER DELETE ON records BEGIN
         DELETE FROM seals WHERE kind = 'record' AND number = OLD.seq AND name = ''; END""",
     """CREATE TRIGGER vectors_go_whole AFTER DELETE ON vectors BEGIN

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tierkeep.errors import SettingsError, StoreCorrupt
 from tierkeep.ledger import anchors, chain
-from tierkeep.ledger.reading import EVENTS, RECORDS, sealed_event, sealed_record, sealed_review
+from tierkeep.ledger.reading import EVENTS, RECORDS, sealed_elevation, sealed_event, sealed_record, sealed_review
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import Seal, StoreKey
 from tierkeep.records import Scope
@@ -83,6 +83,10 @@ class Sealer:
         """Seal a review."""
         self.put([Row("review", seq, "", sealed_review(scope, seq, authority, entry))])
 
+    def elevation(self, scope: Scope, seq: int, entry: int) -> None:
+        """Seal an elevation."""
+        self.put([Row("elevation", seq, "", sealed_elevation(scope, seq, entry))])
+
     def cursor(self, scope: Scope, number: int, name: str, seq: int) -> None:
         """Seal a deriver's place."""
         self.put([Row("cursor", number, name, [*scope.partition, name, seq])])
@@ -121,10 +125,12 @@ def sealed_rows(connection: sqlite3.Connection) -> Iterator[Row]:
     """Yield every row that has a code in `seals`, as it stands in the store."""
     owners = _owners(connection)
     for number, owner in owners.items():
-        for *row, entry, reviewed, review in connection.execute(EVENTS, (number,)):
+        for *row, entry, reviewed, review, elevated in connection.execute(EVENTS, (number,)):
             yield Row("event", row[0], "", sealed_event(owner, entry, row))
             if review is not None:
                 yield Row("review", row[0], "", sealed_review(owner, row[0], reviewed, review))
+            if elevated is not None:
+                yield Row("elevation", row[0], "", sealed_elevation(owner, row[0], elevated))
         for seq, *row in connection.execute(RECORDS, (number,)):
             yield Row("record", seq, "", sealed_record(owner, seq, row))
         for name, seq in connection.execute("SELECT name, seq FROM cursors WHERE scope = ?", (number,)):

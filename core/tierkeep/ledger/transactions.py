@@ -403,6 +403,17 @@ class SqliteTransaction:
             scopes.touch(self._connection, self._number)
             return self.view.events([event_id])[0]
 
+    def elevate(self, event_id: str) -> Event:
+        """Give an event authority to act: its owner has confirmed it. Return it.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is quarantined.
+        """
+        self._check_open()
+        with translated(self._where):
+            self._tail = guarded.elevate(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
+            return self.view.events([event_id])[0]
+
     def issue(self, token: bytes, subject: str, expires: float) -> None:
         """Keep a confirmation that was asked for, as hashes; those that have expired are dropped.
 

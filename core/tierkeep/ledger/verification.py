@@ -26,6 +26,8 @@ _EVENTS = """SELECT e.entry, e.salt, o.tenant, o.user, o.agent, s.name, e.seq, e
 
 _REVIEWS = """SELECT r.seq, r.authority, r.salt, r.entry, e.id, e.authority, o.tenant, o.user, o.agent FROM reviews AS r
     LEFT JOIN events AS e ON e.seq = r.seq AND e.scope = r.scope LEFT JOIN scopes AS o ON o.id = r.scope"""
+_ELEVATIONS = """SELECT x.seq, x.salt, x.entry, e.id, o.tenant, o.user, o.agent FROM elevations AS x
+    LEFT JOIN events AS e ON e.seq = x.seq AND e.scope = x.scope LEFT JOIN scopes AS o ON o.id = x.scope"""
 _LEXICON = """SELECT e.session, e.speaker, e.ts, e.text, e.role, e.origin, e.authority = 0 AND r.seq IS NULL,
     l.session, l.speaker, l.ts, l.terms, l.asks, l.length, l.own FROM events AS e
     LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq"""
@@ -151,6 +153,11 @@ def _guard(audit: _Audit) -> None:
         said = None if id_ is None else chain.review_digest(salt, (owner[0], owner[1], owner[2]), (seq, id_, authority))
         if bound != Authority.QUARANTINED or audit.entries.get(entry) != ("review", said):
             audit.problem(f"guard: the review of event {seq} is not what chain entry {entry} says")
+    for seq, salt, entry, id_, *owner in audit.connection.execute(_ELEVATIONS):
+        here["review"].add(entry)
+        said = None if id_ is None else chain.review_digest(salt, (owner[0], owner[1], owner[2]), (seq, id_, int(Authority.ACT)))
+        if audit.entries.get(entry) != ("review", said):
+            audit.problem(f"guard: the elevation of event {seq} is not what chain entry {entry} says")
     for n, (kind, _) in audit.entries.items():
         if kind in here and n not in here[kind] and n not in audit.forgotten["event"]:
             audit.problem(f"guard: the {kind} of chain entry {n} is lost")
