@@ -1,9 +1,9 @@
 """The hash chain: what an entry covers, and how the whole store is checked against it.
 
-One entry per event, per batch of record changes, per line of the guard's log and per review of a quarantined event. `hash = sha256(previous hash, kind, digest)`. Digests are salted, and the
-salt lives in the row it covers: when `forget` removes the row, the digest that stays says nothing about the text. The
-chain proves that nothing was changed, dropped or moved inside the file; it cannot prove who wrote it (that needs a key kept
-elsewhere, guard spec T10).
+One entry per event, per batch of record changes, per line of the guard's log and per review of a quarantined event.
+`hash = sha256(previous hash, kind, digest)`. Digests are salted, and the salt lives in the row it covers: when `forget` removes the row,
+the digest that stays says nothing about the text. The chain proves that nothing was changed, dropped or moved inside the file; it cannot
+prove who wrote it (that needs a key kept elsewhere: `tierkeep.ledger.seal`; guard spec T10).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 from tierkeep.ledger.rows import dumps
 
-__all__ = ["SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "guard_digest", "link", "review_digest", "revision_digest", "salts", "tail"]
+__all__ = [
+    "SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "guard_digest", "link", "review_digest", "revision_digest", "salts",
+    "tail",
+]  # fmt: skip
 
 SALT_BYTES = 16
 _START = b"\x00" * 32

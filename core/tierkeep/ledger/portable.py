@@ -210,7 +210,8 @@ class _Restore:
 
     def _row(self, row: Mapping[str, Any]) -> None:
         if len(row) != 1 or (kind := next(iter(row))) not in _KINDS:
-            raise ImportFormatError(f"Row {self._line} is neither an event, a record, a revision nor a line of the guard's log.", line=self._line)
+            message = f"Row {self._line} is neither an event, a record, a revision nor a line of the guard's log."
+            raise ImportFormatError(message, line=self._line)
         self._counts[kind] += 1
         content = row[kind]
         if kind == "event":

@@ -11,6 +11,7 @@ import binascii
 import hmac
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ KEY_BYTES = 32
 """Least length of a key: that of the hash (RFC 2104, section 3)."""
 
 _MAX_FILE = 4096
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _NAME = "TIERKEEP_SEAL_KEY"
 _HELP = "It is at least 32 random bytes, in hex or base64, such as `openssl rand -hex 32` prints."
 
@@ -78,13 +80,15 @@ class Seal:
         except (OSError, ValueError):
             message = f"The key file {where} cannot be read. It must be a file of your own, not a symbolic link."
             raise SettingsError(message) from None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
+        try:
+            found = os.fstat(descriptor)
             if where.is_symlink() or not stat.S_ISREG(found.st_mode):
                 raise SettingsError(f"The key file {where} is not a regular file.")
             if os.name == "posix" and found.st_mode & 0o077:
                 raise SettingsError(f"Others may read or write the key file {where}. Close it with: chmod 600 {where}")
-            text = file.read(_MAX_FILE).decode("ascii", "replace")
+            text = os.read(descriptor, _MAX_FILE).decode("ascii", "replace")
+        finally:
+            os.close(descriptor)
         made = cls(_decoded(text, f"The key file {where}"), anchor=anchor, adopt=adopt)
         made._file = where
         return made
@@ -93,8 +97,10 @@ class Seal:
         """Refuse a key file or an anchor that lies with the store: who can write one could then write the other.
 
         Raises:
-            SettingsError: One does.
+            SettingsError: One does, or the anchor's folder is missing.
         """
+        if self.anchor is not None and not self.anchor.parent.is_dir():
+            raise SettingsError(f"The folder of the anchor {self.anchor} is missing. Make it, where the store's writer does not reach.")
         home = folder.resolve()
         for what, path in (("key file", self._file), ("anchor", self.anchor)):
             if path is not None and path.resolve().is_relative_to(home):
@@ -132,16 +138,12 @@ def _bytes(value: object) -> object:
 def _decoded(text: str, where: str) -> bytes:
     text = text.strip()
     try:
-        return _long_enough(bytes.fromhex(text))
-    except ValueError:
-        pass
-    try:
-        return _long_enough(base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True))
+        if _HEX.fullmatch(text):  # a short key in hex is not a longer one in base64
+            key = bytes.fromhex(text)
+        else:
+            key = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
     except (ValueError, binascii.Error):
-        raise SettingsError(f"{where} holds no key. {_HELP}") from None  # no cause: it would carry the key
-
-
-def _long_enough(key: bytes) -> bytes:
+        key = b""
     if len(key) < KEY_BYTES:
-        raise ValueError
+        raise SettingsError(f"{where} holds no key. {_HELP}")
     return key

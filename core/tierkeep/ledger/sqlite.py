@@ -66,6 +66,7 @@ class SqliteLedger:
         if seal is not None and file is not None:
             seal.check_place(file.parent)
         self._seal = seal
+        self._key: StoreKey | None = None
         self._anchored: chain.Tail | None = None
         self._connections = Connections(file, durability=durability, busy_timeout_s=busy_timeout_s)
         try:
@@ -237,7 +238,8 @@ class SqliteLedger:
         if store is None:
             with self._connections.writing() as connection, translated(where):
                 if sealing.store_name(connection) is None:
-                    sealing.begin(connection, self._seal, where, lambda: verify(connection, where).problems)
+                    self._key = sealing.begin(connection, self._seal, where, lambda: verify(connection, where).problems)
+            self._note()
         with self._connections.reading() as connection:
             connection.execute("BEGIN")  # another process may be committing
             try:

@@ -193,8 +193,12 @@ def _journal(audit: _Audit) -> None:
     digests: dict[int, list[bytes]] = defaultdict(list)
     statement = "SELECT row, tx, scope, record, op, before, after, why, by, place, salt, digest FROM journal ORDER BY row"
     purged_rows: set[int] = set()
+    newest = 0
     for row, *stored, salt, digest in audit.connection.execute(statement):
         digests[stored[0]].append(digest)
+        if stored[0] < newest:
+            audit.problem(f"journal: row {row} is out of order")
+        newest = stored[0]
         if salt is None:
             purged_rows.add(row)
         elif chain.revision_digest(salt, stored) != digest:
