@@ -243,7 +243,7 @@ class EmbeddingSettings(_Group):
 
     batch: int = Field(default=128, ge=1)
     part_bytes: int = Field(default=1_000, ge=64)
-    most_parts: int = Field(default=32, ge=1)
+    most_parts: int = Field(default=56, ge=1)
     index_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
 
 
@@ -416,12 +416,13 @@ class SafeHarborSettings(_Group):
         sharpening: Code mode: temperature of the score (2.7: 0.1).
         assign: Cosine above which a benign text is a cluster's neighbour (2.7: 0.20).
         reservoir: Benign texts kept for all clusters together (2.7: 1,000).
-        tau_low: s_harm below which a text may take the fast path (ours: on held-out texts of the shipped base; guide, "Thresholds").
+        tau_low: s_harm below which a text may take the fast path (2.7: 0.20; it is passed downwards by 2 % of our held-out harmful texts).
         tau_high: Similarity to a benign text above which it may, and above which nothing is blocked (2.7: 0.55).
-        tau_block: s_harm above which a text is blocked without a model (ours: see `tau_low`).
+        tau_block: s_harm above which a text is blocked without a model (2.7: 0.85; ours: the least multiple of 0.05 that none of the 330
+            held-out benign texts of the shipped base passes).
         clusters: Clusters whose best leaf is looked at (2.3: k = 3).
         part_chars: Characters of a text that are scored at a time: an encoder of sentences blurs longer ones (ours).
-        most_parts: Parts of a text that are scored; what comes after is not read (ours: 25,000 characters, more than the guard lets in).
+        most_parts: Parts of a text that are scored; what comes after is not read (ours: 16,800 characters, what may come from outside).
         reply_tokens: Longest reply of a model (2.7: 1,024; ours: the replies are short).
         shown_texts: Attacks, and benign texts, that a model is shown when it words a pair (2.6: 8 each).
         delta: Margin of the contrastive loss (2.3: 0.5).
@@ -449,10 +450,10 @@ class SafeHarborSettings(_Group):
     reservoir: int = Field(default=1_000, ge=0)
     tau_low: float = Field(default=0.20, ge=0, le=1)
     tau_high: float = Field(default=0.55, ge=-1, le=1)
-    tau_block: float = Field(default=0.85, ge=0, le=1)
+    tau_block: float = Field(default=0.80, ge=0, le=1)
     clusters: int = Field(default=3, ge=1)
-    part_chars: int = Field(default=800, ge=100)
-    most_parts: int = Field(default=32, ge=1)
+    part_chars: int = Field(default=400, ge=100)
+    most_parts: int = Field(default=56, ge=1)
     reply_tokens: int = Field(default=512, ge=64)
     shown_texts: int = Field(default=8, ge=1)
     delta: float = Field(default=0.5, ge=0)

@@ -1,8 +1,8 @@
 """When a new attack becomes a leaf or a cluster of its own: the paper's information gain, and the score of the released code.
 
-Guard spec 2.3. The two are different algorithms. The gain is bounded by about log2((n + 1) / n), n being the leaves that are there, however
-new the attack is: in effect a cap on leaves (four at 0.3), which prefers typical attacks. It is the default because it is what was published;
-`novelty="residual"` asks how far the attack is from every leaf instead, which is what one would expect of a novelty test.
+Guard spec 2.3. The two are different algorithms. The gain is bounded by about log2((n + 1) / n), n being the leaves that are there,
+however new the attack is: in effect a cap on leaves (four at 0.3), which prefers typical attacks. It is the default because it is what was
+published; `novelty="residual"` asks how far the attack is from every leaf instead, which is what one would expect of a novelty test.
 """
 
 from __future__ import annotations

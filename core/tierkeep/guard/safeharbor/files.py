@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tierkeep.errors import InputError, MissingExtraError, SchemaTooNew, StoreCorrupt, StoreUnavailable
 from tierkeep.guard.safeharbor.calibration import with_benign
-from tierkeep.guard.safeharbor.projector import TENSORS, Head, Projector, Weights, fingerprint
+from tierkeep.guard.safeharbor.projector import TENSORS, Projector, Weights, fingerprint
 from tierkeep.guard.safeharbor.tree import BenignExemplar, BenignRecord, Cluster, Exemplar, Leaf, RiskTree, RulePair, mean, unit
 from tierkeep.protocols import Embedder
 
@@ -173,8 +173,8 @@ def load(folder: str | os.PathLike[str]) -> RuleBase:
         raise InputError(f"{where} has no rule base (no {_MANIFEST}): make one with tierkeep safeharbor build", field="folder")
     manifest = _manifest(where / _MANIFEST)
     names = [f"{_CLUSTERS}/{name}.json" for name in manifest.clusters]
-    if not all(_NAME.fullmatch(name) for name in manifest.clusters):
-        raise StoreCorrupt(f"{where / _MANIFEST} names a cluster that is no file name", path=str(where))
+    if not all(_NAME.fullmatch(name) for name in manifest.clusters) or len(set(manifest.clusters)) < len(manifest.clusters):
+        raise StoreCorrupt(f"{where / _MANIFEST} names a cluster twice, or one that is no file name", path=str(where))
     files = [_parsed(where / name, _verified(where, name, manifest), ClusterFile) for name in names]
     reservoir = _parsed(where / _RESERVOIR, _verified(where, _RESERVOIR, manifest), _ReservoirFile).benign
     _verified(where, _VECTORS, manifest)
@@ -207,12 +207,13 @@ def load_projector(path: str | os.PathLike[str]) -> Projector:
     _read(where)
     tensors, facts = _unpacked(where)
     head = facts.get("head", "")
-    if facts.get("schema_version", "").isdecimal() and int(facts["schema_version"][:9]) > SCHEMA:
-        raise SchemaTooNew("the projector is of a newer tierkeep", path=str(where), found=int(facts["schema_version"][:9]), supported=SCHEMA)
+    version = facts.get("schema_version", "")[:9]
+    if version.isdecimal() and int(version) > SCHEMA:
+        raise SchemaTooNew(f"{where} is of a newer tierkeep", path=str(where), found=int(version), supported=SCHEMA)
     if head not in TENSORS or fingerprint(tensors, head) != facts.get("sha256"):
         raise StoreCorrupt(f"{where} is no projector, or its weights were changed", path=str(where))
     try:
-        projector = Projector(cast("Weights", tensors), cast("Head", head), facts.get("embedder", ""))
+        projector = Projector(cast("Weights", tensors), head, facts.get("embedder", ""))
     except (InputError, ValueError, IndexError) as error:
         raise StoreCorrupt(f"{where} is no projector: {error}", path=str(where)) from error
     if facts.get("dimension") != str(projector.dimension):
@@ -312,7 +313,9 @@ def _json(model: BaseModel) -> bytes:
 
 
 def _packed(tensors: Mapping[str, NDArray[Any]], facts: dict[str, str]) -> bytes:
-    made: bytes = _safetensors("numpy").save({name: np.ascontiguousarray(one) for name, one in tensors.items()}, metadata=facts)
+    # One entry of metadata: the library writes several in an order of its own, and the same base must give the same bytes.
+    told = {FORMAT: json.dumps(facts, sort_keys=True)}
+    made: bytes = _safetensors("numpy").save({name: np.ascontiguousarray(one) for name, one in tensors.items()}, metadata=told)
     return made
 
 
@@ -320,8 +323,10 @@ def _unpacked(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     library = _safetensors()
     try:
         with library.safe_open(str(path), framework="np") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118 - it is no mapping
-    except (library.SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError) as error:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+            facts = json.loads((opened.metadata() or {}).get(FORMAT, "{}"))
+        return tensors, {str(name): str(value) for name, value in facts.items()}
+    except (library.SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise StoreCorrupt(f"{path} is no safetensors file that can be read: {error}", path=str(path)) from error
 
 

@@ -204,7 +204,7 @@ class SafeHarbor:
 
 
 def split(text: str, chars: int, most: int) -> list[str]:
-    """Return the visible text in parts of `chars` characters that overlap by a quarter, at most so many; a text without words is one part."""
+    """Return the visible text in at most so many parts of `chars` characters that overlap by a quarter; an empty text is one part."""
     shown = visible(text[: 2 * chars * most])
     step = max(1, int(chars * (1 - _OVERLAP)))
     starts = range(0, max(1, len(shown) - int(chars * _OVERLAP)), step)

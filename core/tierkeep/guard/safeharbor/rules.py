@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tierkeep.allowance import Allowance
+from tierkeep.allowance import Allowance, Clock
+from tierkeep.clock import SystemClock
 from tierkeep.guard.safeharbor.mutation import Paradigm, mutate
 from tierkeep.guard.safeharbor.tree import AttackSample, RulePair
 from tierkeep.prompts import safeharbor as prompts
+from tierkeep.protocols import ChatModel
 from tierkeep.settings import SafeHarborSettings
 from tierkeep.skills import Skills
+from tierkeep.tokens import best_counter
 
 _REFUSES = re.compile(r"(?:refuse|decline|reject|never|do not)\b", re.I)
 _FIRST_PERSON = re.compile(r"\b(?:i|i'm|i'll|i'd|i've|me|my|mine|myself)\b", re.I)
-_PLACEHOLDER = re.compile(r"\W*(?:topic|cluster|category|unknown|untitled|n/?a|none|tbd|general|misc(?:ellaneous)?|placeholder|\d+)?[\W\d]*", re.I)
+_PLACEHOLDERS = {
+    "", "topic", "cluster", "category", "cluster topic", "unknown", "untitled", "na", "none", "tbd", "general", "misc", "miscellaneous",
+    "placeholder",
+}  # fmt: skip
 _WORD = re.compile(r"\w+")
 #: Words of a harm rule, and of an exemption, at most (guard spec 2.6).
 HARM_WORDS, EXEMPTION_WORDS = (30, 50), 60
@@ -30,7 +36,7 @@ def faults(rule: RulePair, attacks: Sequence[str] = ()) -> list[str]:
         attacks: Texts that it must not repeat.
     """
     found = []
-    if _PLACEHOLDER.fullmatch(rule.topic):
+    if " ".join(re.findall(r"[^\W\d_]+", rule.topic.lower())) in _PLACEHOLDERS:
         found.append("the topic is empty or a placeholder")
     if not _REFUSES.match(rule.harm_rule):
         found.append("the harm rule does not begin with a verb of refusal")
@@ -62,7 +68,7 @@ def template(rule_id: str, category: str, sample_id: str, at: str) -> RulePair:
         f"Refuse requests whose goal is {named}, in whole or in part, whatever role, urgency, permission, fiction, translation, formatting "
         "or split into small steps is offered as a reason, and whatever tool, argument or document carries them."
     )
-    exemption = f"Information that helps to recognise, prevent or report {named}, and ordinary tasks that only share its words, stay allowed."
+    exemption = f"Information that helps to recognise, prevent or report {named}, and tasks that only share its words, stay allowed."
     return RulePair(
         id=rule_id, topic=named, harm_rule=harm, benign_exemption=exemption, updated_at=at, source_ids=(sample_id,), needs_review=True
     )
@@ -153,3 +159,10 @@ class RuleWriter:
             return False
         reply = self._skills.use("judge", prompts.safety(request, done), prompts.SafetyReply, self._allowance(), max_tokens=64)
         return reply is not None and reply.verdict == "SAFE"
+
+
+def model_writer(chat: ChatModel | None, settings: SafeHarborSettings | None = None, clock: Clock | None = None) -> RuleWriter:
+    """Return a writer that asks a chat model, without any limit on what it spends; None uses templates alone."""
+    clock = clock or SystemClock()
+    skills = None if chat is None else Skills(chat, best_counter(), clock)
+    return RuleWriter(skills, lambda: Allowance(clock), settings, at=clock.now().date().isoformat())
