@@ -243,7 +243,7 @@ class EmbeddingSettings(_Group):
 
     batch: int = Field(default=128, ge=1)
     part_bytes: int = Field(default=1_000, ge=64)
-    most_parts: int = Field(default=56, ge=1)
+    most_parts: int = Field(default=32, ge=1)
     index_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
 
 
