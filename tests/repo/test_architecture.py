@@ -20,7 +20,7 @@ STAGES = {
 }  # fmt: skip
 PUBLIC = ""  # the package itself: the dozen public names
 BELOW_STAGES = VOCABULARY | FOUNDATIONS | {"intake"}
-BELOW_MEMORY = BELOW_STAGES | STAGES | {"accounts", "backlog", "background", "pipelines", "deriving", "indexing", "presets"}
+BELOW_MEMORY = BELOW_STAGES | STAGES | {"accounts", "backlog", "background", "pipelines", "learning", "deriving", "indexing", "presets"}
 
 #: Who may import whom, by first part of the module name. Everybody may import from their own folder.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "accounts": VOCABULARY,
     "backlog": VOCABULARY,
     "pipelines": VOCABULARY | {"backlog"},  # it gets its stages handed in
+    "learning": VOCABULARY | {"pipelines"},
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
