@@ -225,7 +225,8 @@ class Memory:
             "embedder": self._embedder.identity if self._embedder else "none",
             "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
             "reranker": self._reranker.name if self._reranker else "none",
-            "chat": self._skills.name if self._skills else "none", "consensus": self._compares(), "settings_sha256": self._settings.sha256(),
+            "chat": self._skills.name if self._skills else "none", "consensus": self._compares(),
+            "settings_sha256": self._settings.sha256(),
         }
 
     def _compares(self) -> str:
@@ -279,10 +280,11 @@ def _check_parts(preset: object, settings: object, parts: Mapping[str, object]) 
 def _check_consensus(consensus: object, chat: ChatModel | None) -> None:
     if consensus == "model" and chat is None:
         raise SettingsError("consensus='model' asks the chat model, and chat= is missing: give one, or take consensus='rules'")
-    works = all(callable(getattr(consensus, verb, None)) for verb in ("agree", "lessons")) and isinstance(getattr(consensus, "calls", None), int)
+    works = all(callable(getattr(consensus, verb, None)) for verb in ("agree", "lessons"))
+    works = works and isinstance(getattr(consensus, "calls", None), int)
     if consensus not in (None, "rules", "model") and (isinstance(consensus, type) or not works):
         given = repr(consensus) if isinstance(consensus, str) else _kind(consensus)
-        raise SettingsError(f"consensus must be 'rules', 'model', or an object with agree() and lessons() and calls (a number), not {given}")
+        raise SettingsError(f"consensus must be 'rules', 'model', or an object with agree(), lessons() and calls (a number), not {given}")
 
 
 def _consensus(

@@ -408,10 +408,10 @@ class AMemGuardSettings(_Group):
     """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons.
 
     Attributes:
-        mode: "guarded" has our repairs; "code" does what the released code does, for comparing: what cannot be judged is dropped, no quorum,
-            no check of side effects (guard spec 3.3 and 3.10).
-        spare_user: Never hold back what the user or the operator said themselves; they vote all the same. False where several people write
-            to one memory as its user (ours).
+        mode: "guarded" has our repairs; "code" does what the released code does, for comparing: what cannot be judged is dropped, no
+            quorum, no check of side effects (guard spec 3.3 and 3.10).
+        spare_user: Never hold back what the user or the operator said themselves; they vote all the same. False where several people
+            write to one memory as its user (ours).
         compared: Best hits that are compared with one another; later ones are looked at for side effects alone (ours: twice what 2,048
             tokens of chat hold).
         judged: Hits that a model is asked about (3.6: K is 4 or 5; ours: the largest K of the test list 9.4).
@@ -419,7 +419,7 @@ class AMemGuardSettings(_Group):
         spread: Deviations above the median from which a divergence stands out (3.9: 3).
         least: Divergence that it must have at least (3.9: 0.6).
         agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
-            6 % of benign memories were dropped at 3 to 10 hits).
+            4 % of benign memories were held back, and up to a third of them among a majority of poison).
         eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
         min_samples: Neighbours, itself included, that make a core (3.6: 2).
         read_chars: Characters of a memory from which claims are read (ours: what a record from outside may have).
@@ -443,7 +443,7 @@ class AMemGuardSettings(_Group):
     quorum: int = Field(default=3, ge=2)
     spread: float = Field(default=3.0, gt=0)
     least: float = Field(default=0.6, ge=0, le=1)
-    agreeing: float = Field(default=0.9, ge=0, le=1)
+    agreeing: float = Field(default=0.85, ge=0, le=1)
     eps: float = Field(default=0.5, gt=0, le=2)
     min_samples: int = Field(default=2, ge=1)
     read_chars: int = Field(default=16_384, ge=1)

@@ -12,7 +12,7 @@ from tierkeep.allowance import Allowance
 from tierkeep.errors import ModelError
 from tierkeep.guard.amemguard.claims import Claims
 from tierkeep.guard.amemguard.cluster import NOISE, dbscan, largest
-from tierkeep.guard.amemguard.divergence import divergences, outlying
+from tierkeep.guard.amemguard.divergence import divergences, outlying, vote_weights, weighted_median
 from tierkeep.guard.amemguard.paths import ModelPaths, by_rules
 from tierkeep.prompts import amemguard as prompts
 from tierkeep.protocols import Embedder, View
@@ -48,9 +48,8 @@ class Case(NamedTuple):
 
     def first(self, most: int) -> Case:
         """Return the case of the first hits only; a voice weighs 1 among those."""
-        voices = list(self.voices[:most])
-        weights = np.array([1 / voices.count(voice) for voice in voices])
-        return self._replace(hits=self.hits[:most], claims=self.claims[:most], voices=voices, weights=weights)
+        voices = self.voices[:most]
+        return self._replace(hits=self.hits[:most], claims=self.claims[:most], voices=voices, weights=vote_weights(voices))
 
 
 class Judged(NamedTuple):
@@ -98,7 +97,7 @@ class RulesBackend:
         """Return the outliers. Where nobody agrees with anybody there is no consensus to be left, and none is an outlier."""
         own = self._settings
         scores = divergences([claims.features() for claims in case.claims], case.weights)
-        if not len(scores) or float(np.median(scores)) >= own.agreeing:
+        if not len(scores) or weighted_median(scores, case.weights) >= own.agreeing:
             return Judged({})
         out = outlying(scores, case.weights, spread=own.spread, least=own.least)
         return Judged({place: (float(scores[place]), "outlier") for place in np.flatnonzero(out).tolist() if case.claims[place].acts})
@@ -136,7 +135,7 @@ class ClusterBackend:
         best = largest(labels, np.ones(len(labels)) if code else case.weights)
         if best == NOISE:
             return Judged(_all(case, "no_cluster")) if code else Judged({}, "no two paths agree")
-        return Judged({place: (1.0, "outlier") for place in np.flatnonzero(labels != best).tolist()})
+        return Judged(dict.fromkeys(np.flatnonzero(labels != best).tolist(), (1.0, "outlier")))
 
 
 class LlmBackend:
@@ -191,4 +190,4 @@ def _letters(voices: Sequence[int]) -> list[str]:
 
 
 def _all(case: Case, reason: str) -> dict[int, tuple[float, str]]:
-    return {place: (1.0, reason) for place in range(len(case.hits))}
+    return dict.fromkeys(range(len(case.hits)), (1.0, reason))

@@ -7,9 +7,7 @@ away. Prose gives few slots and a tool call many; what is not seen is not claime
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from tierkeep.guard.amemguard.lexicon import Sign, folded, signs
@@ -18,14 +16,15 @@ from tierkeep.terms import analyze
 
 __all__ = ["Claims", "Side", "claims_of", "hashed", "item_text", "read"]
 
-#: Slots that weigh three times in the comparison (guard spec 3.9), with the kinds of side effects of 3.10.4.
-HEAVY = ("destination", "effect")
 #: Words between what takes a safeguard away and the safeguard.
 _REACH = 7
 #: Words behind a deletion within which a safeguard is what is deleted ("drop the audit columns", not "alert on drops").
 _OBJECT = 3
 #: What ends a clause: a denial in one does not hold for the next.
-_CLAUSE = re.compile(r"[.;:!?,\n\u3002\uff1b\uff1a\uff01\uff1f\uff0c\u3001]+(?=\s|[\u3400-\u9fff]|$)|\s[-\u2013\u2014|]\s|[\uff0c\u3002\uff1b]")
+_CLAUSE = re.compile(
+    r"[.;:!?,\n\u3002\uff1b\uff1a\uff01\uff1f\uff0c\u3001]+(?=\s|[\u3400-\u9fff]|$)"
+    r"|\s[-\u2013\u2014|]\s|[\uff0c\u3002\uff1b]"
+)
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?![\w-])")
 _URL = re.compile(r"\b[a-z]{2,10}://([^\s/?#\"'<>()\[\]]{1,255})[^\s\"'<>()\[\]]*|(?<![\w@.-])www\.([a-z0-9.-]{1,253})[^\s\"'<>()\[\]]*")
 _ACCOUNT = re.compile(
@@ -33,6 +32,12 @@ _ACCOUNT = re.compile(
     r"|\b[a-z0-9]{2,20}(?:[-_][a-z0-9]{2,20}){0,4}[-_](?=[a-z]{0,18}\d[a-z]{0,18}\d|0x[0-9a-f])[a-z0-9]{2,20}\b"
     r"|\b0x[0-9a-f]{6,64}\b|(?<![\d.])\d{8,24}(?![\d.])"
 )
+#: Where a tool's name changes from one word to the next: sendMail(…), "sendMail".
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{1,20}\w{0,40}[\"(])")
+#: A tool call: JSON, or a name before its arguments.
+_CALL = re.compile(r"\s{0,8}[\w.-]{0,80}\s{0,2}[({\[]")
+_JSON_COLON = re.compile(r'"\s{0,4}:\s{0,4}')
+_JSON_SIGNS = re.compile(r'[(){}\[\]",]')
 #: Actions by which something leaves, or comes in and runs.
 _OUTWARD = frozenset({"send", "pay", "run"})
 
@@ -102,11 +107,8 @@ def hashed(feature: str) -> str:
 
 
 def item_text(item: Event | Record) -> str:
-    """Return what of a memory is compared: what it is found by and what it says; for a tool call, the call."""
-    if isinstance(item, Event):
-        calls = item.meta.get("tool_calls")
-        return f"{item.text}\n{json.dumps(calls, ensure_ascii=False, default=str)}" if calls and not item.text else item.text
-    return f"{item.key}\n{item.text}" if item.key and item.kind not in ("profile", "fact") else item.text
+    """Return what of a memory is compared: what it says, which for a tool call is the call."""
+    return item.text
 
 
 def claims_of(item: Event | Record, chars: int) -> Claims:
@@ -120,7 +122,7 @@ def read(text: str) -> Claims:
     destinations: set[str] = set()
     conditions: set[str] = set()
     effects: set[str] = set()
-    plain = folded(text)
+    plain = folded(_spoken(text))
     for clause in _clauses(plain):
         words = list(signs(clause.words))
         found = _Clause([marks for _, marks in words])
@@ -135,6 +137,12 @@ def read(text: str) -> Claims:
             conditions |= set(analyze(clause.words))
     objects = frozenset(analyze(plain)) - conditions
     return Claims(frozenset(verbs), objects, frozenset(destinations), frozenset(conditions), frozenset(effects))
+
+
+def _spoken(text: str) -> str:
+    """Return a text as words: the names of tools in their parts, and a call written as JSON on one line."""
+    text = _CAMEL.sub(" ", text)
+    return _JSON_SIGNS.sub(" ", _JSON_COLON.sub(" ", text)) if _CALL.match(text) else text
 
 
 class _Text(NamedTuple):
@@ -158,13 +166,14 @@ def _clauses(text: str) -> list[_Text]:
         text = pattern.sub(lambda match, kind=kind: note(kind, match), text)  # type: ignore[misc]
     for clause in _CLAUSE.split(text):
         if clause and clause.strip():
+            clause = clause.replace("_", " ")
             own = {places[word] for word in clause.split() if word in places}
             found.append(_Text(" ".join(word for word in clause.split() if word not in places), frozenset(own)))
     return found
 
 
 class _Clause:
-    """What the words of one clause come to.
+    """What the words of one clause come to. Linear: each word looks at a window around it.
 
     Attributes:
         verbs: Concepts of its actions, unless it denies them.
@@ -174,35 +183,32 @@ class _Clause:
     """
 
     def __init__(self, marks: list[tuple[Sign, ...]]) -> None:
-        slots = [{sign.slot for sign in signs_} for signs_ in marks]
-        first_denial = next((place for place, one in enumerate(slots) if "deny" in one), len(marks))
-        actions = [(place, sign.concept) for place, one in enumerate(marks) for sign in one if sign.slot == "action"]
-        self.verbs = {concept for place, concept in actions if place < first_denial or not any("deny" in one for one in slots)}
-        self.conditional = bool(slots) and any("condition" in one for one in slots[:2])
-        weakeners = [place for place, one in enumerate(slots) if "weaken" in one and not _denied(slots, place)]
-        deletes = [place for place, concept in actions if concept == "delete" and not _denied(slots, place)]
-        controls = [(place, sign.concept) for place, one in enumerate(marks) for sign in one if sign.slot == "control"]
-        self.weakened = {
-            f"weakens:{concept}"
-            for place, concept in controls
-            if any(place != other and abs(place - other) <= _REACH for other in weakeners)
-            or any(0 < place - other <= _OBJECT for other in deletes)
-            or _needless(slots, place)
-        }
-        self.everything = any(abs(place - other) <= _REACH for place in deletes for other, one in enumerate(slots) if "wide" in one)
+        self.verbs: set[str] = set()
+        self.weakened: set[str] = set()
+        self.everything = False
+        slots = [{sign.slot for sign in one} for one in marks]
+        self.conditional = any("condition" in one for one in slots[:2])
+        denied = next((place for place, one in enumerate(slots) if "deny" in one), len(marks))
+        #: What takes something away, of each word: a denial before it turns it into its opposite.
+        weakens = ["weaken" in one and place < denied for place, one in enumerate(slots)]
+        deletes = [Sign("action", "delete") in one and place < denied for place, one in enumerate(marks)]
+        for place, one in enumerate(marks):
+            for sign in one:
+                if sign.slot == "action" and place < denied:
+                    self.verbs.add(sign.concept)
+                elif sign.slot == "control" and (_lifted(weakens, deletes, place) or _needless(slots, place)):
+                    self.weakened.add(f"weakens:{sign.concept}")
+                elif sign.slot == "wide" and any(deletes[max(0, place - _REACH) : place + _REACH + 1]):
+                    self.everything = True
 
 
-def _denied(slots: list[set[str]], place: int) -> bool:
-    """Return whether a denial stands before a word of its clause."""
-    return any("deny" in one for one in slots[:place])
+def _lifted(weakens: list[bool], deletes: list[bool], place: int) -> bool:
+    """Return whether another word near a safeguard takes it away, or what is deleted is the safeguard."""
+    around = weakens[max(0, place - _REACH) : place] + weakens[place + 1 : place + _REACH + 1]
+    return any(around) or any(deletes[max(0, place - _OBJECT) : place])
 
 
 def _needless(slots: list[set[str]], place: int) -> bool:
     """Return whether the clause says that a safeguard is not needed."""
     near = slots[max(0, place - _REACH) : place + _REACH + 1]
     return any("deny" in one for one in near) and any("need" in one for one in near)
-
-
-def weight_of(features: Mapping[str, float]) -> float:
-    """Return the total weight of a feature set."""
-    return sum(features.values())

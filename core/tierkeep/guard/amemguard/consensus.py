@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from tierkeep.allowance import Allowance
 from tierkeep.guard.amemguard.backends import Backend, Case, Judged
 from tierkeep.guard.amemguard.claims import Claims, read
+from tierkeep.guard.amemguard.divergence import vote_weights
 from tierkeep.guard.amemguard.origins import own_word, trusted, voices
 from tierkeep.guard.amemguard.paths import ClaimReader
 from tierkeep.guard.lessons import LEARNT_FROM, Lessons
@@ -51,15 +50,12 @@ class AMemGuard:
         if allowance.expired():
             return self._abstained(hits, "no time was left")
         speaking = voices(hits, view)
-        compared = list(hits[: self._settings.compared])
-        heard = len(set(speaking[: len(compared)]))
+        most = self._settings.compared
+        heard = len(set(speaking[:most]))
         if guarded and heard < self._settings.quorum:
             return self._abstained(hits, f"{heard} of {self._settings.quorum} independent origins")
         claims = self._read(hits, view)
-        counts = [speaking[: len(compared)].count(voice) for voice in speaking[: len(compared)]]
-        case = Case(
-            compared, claims[: len(compared)], speaking[: len(compared)], 1 / np.array(counts, dtype=np.float64), query, view, allowance
-        )
+        case = Case(hits[:most], claims[:most], speaking[:most], vote_weights(speaking[:most]), query, view, allowance)
         judged = self._backend.judge(case)
         if not guarded:
             return self._settled(hits, judged.outliers, judged)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["divergences", "overlap", "outlying", "vote_weights"]
+__all__ = ["divergences", "outlying", "overlap", "vote_weights", "weighted_median"]
 
 #: Turns a median absolute deviation into a standard deviation of a normal distribution.
 _MAD = 1.4826
 
 
-def vote_weights(roots: Sequence[frozenset[str]]) -> NDArray[np.float64]:
-    """Return w_j, shape (n,): 1 / the number of memories that share an origin root with j, j included. So one origin has one vote."""
-    return np.array([1.0 / sum(not own.isdisjoint(other) for other in roots) for own in roots], dtype=np.float64)
+def vote_weights(voices: Sequence[int]) -> NDArray[np.float64]:
+    """Return w_j, shape (n,): 1 / the number of memories with j's voice, j included. So one origin has one vote."""
+    counts = Counter(voices)
+    return np.array([1.0 / counts[voice] for voice in voices], dtype=np.float64)
 
 
 def divergences(features: Sequence[Mapping[str, float]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -29,7 +31,7 @@ def divergences(features: Sequence[Mapping[str, float]], weights: NDArray[np.flo
     np.fill_diagonal(similar, 0.0)
     others = weights.sum() - weights
     agreement = np.divide(similar @ weights, others, out=np.ones_like(others), where=others > 0)
-    return 1.0 - agreement
+    return np.asarray(1.0 - agreement, dtype=np.float64)
 
 
 def overlap(features: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
@@ -40,7 +42,7 @@ def overlap(features: Sequence[Mapping[str, float]], others: Sequence[Mapping[st
     # A feature has the same weight wherever it stands, so the overlap is a product.
     shared = left @ (right > 0).T.astype(np.float64)
     joined = left.sum(axis=1)[:, None] + right.sum(axis=1)[None, :] - shared
-    return np.divide(shared, joined, out=np.ones_like(shared), where=joined > 0)
+    return np.asarray(np.divide(shared, joined, out=np.ones_like(shared), where=joined > 0), dtype=np.float64)
 
 
 def outlying(scores: NDArray[np.float64], weights: NDArray[np.float64], *, spread: float, least: float) -> NDArray[np.bool_]:
@@ -51,8 +53,8 @@ def outlying(scores: NDArray[np.float64], weights: NDArray[np.float64], *, sprea
     """
     if not len(scores):
         return np.zeros(0, dtype=np.bool_)
-    middle = _median(scores, weights)
-    deviation = _median(np.abs(scores - middle), weights)
+    middle = weighted_median(scores, weights)
+    deviation = weighted_median(np.abs(scores - middle), weights)
     return np.asarray((scores > middle + spread * _MAD * deviation) & (scores > least))
 
 
@@ -64,7 +66,7 @@ def _rows(features: Sequence[Mapping[str, float]], place: Mapping[str, int]) -> 
     return rows
 
 
-def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     """Return the weighted median: the mean of the two middle values when half of the weight lies exactly between them."""
     order = np.argsort(values, kind="stable")
     ranked, mass = values[order], np.cumsum(weights[order])

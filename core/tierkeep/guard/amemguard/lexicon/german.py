@@ -8,7 +8,8 @@ __all__ = ["GERMAN"]
 
 GERMAN = Lexis(
     actions={
-        "send": "send* sende* schick* verschick* weiterleit* leite leitet übermittel* übertrag* hochlad* hochgeladen kopie* veröffentlich* "
+        "send": "send* sende* schick* verschick* weiterleit* leite leitet übermittel* übertrag* "
+        "hochlad* hochgeladen kopie* veröffentlich* "
         "teile teilt mitteil* zusend* zuschick* verschicken",
         "pay": "zahl* bezahl* überweis* überwies* erstatt* rückerstatt* auszahl* vergüt*",
         "delete": "lösch* gelösch* entfern* vernicht* zerstör* tilg* beseitig*",
@@ -27,7 +28,8 @@ GERMAN = Lexis(
         "consent": "einwillig* datenschutz* offenleg*",
         "rule": "regel* richtlinie* vorschrift* vorgabe* auflage*",
     },
-    weaken="überspring* überspringt umgeh* deaktivier* abschalt* ausschalt* ignorier* auslass* weglass* ohne verzicht* unterlass* aussetz* "
+    weaken="überspring* überspringt umgeh* deaktivier* abschalt* ausschalt* ignorier* auslass* weglass* "
+    "ohne verzicht* unterlass* aussetz* "
     "nachträglich* später aufschieb* übergeh* unterdrück* außer-kraft entfällt entfallen",
     deny="nicht nie niemals kein keine keinen keinem keiner verboten verbiete* untersag* darf-nicht abgelehnt ablehn* unzulässig",
     need="nötig* notwendig* erforderlich* brauch* benötig* bedarf",

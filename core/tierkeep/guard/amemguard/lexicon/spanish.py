@@ -8,7 +8,8 @@ __all__ = ["SPANISH"]
 
 SPANISH = Lexis(
     actions={
-        "send": "envi* envía* reenvi* reenvía* mand* remit* copia copias copiar subir sube suba transmit* compart* public* adjunt* entreg*",
+        "send": "envi* envía* reenvi* reenvía* mand* remit* copia copias copiar subir sube "
+        "suba transmit* compart* public* adjunt* entreg*",
         "pay": "pag* abon* transfier* transfer* reembols* deposit* ingres* cobr*",
         "delete": "elimin* borr* suprim* destru* vaci* quit*",
         "grant": "conced* otorg* permit* habilit* desbloque* autoriz* activ*",
@@ -26,7 +27,8 @@ SPANISH = Lexis(
         "consent": "consentim* privacidad* divulgac*",
         "rule": "regla* norma normas normativa* polític* directric* procedim* requisito* restricc*",
     },
-    weaken="salt* omit* evit* ignor* desactiv* deshabilit* sin esquiv* elud* pospon* posterg* después prescind* anul* suspend* exim* apag*",
+    weaken="salt* omit* evit* ignor* desactiv* deshabilit* sin esquiv* elud* pospon* posterg* "
+    "después prescind* anul* suspend* exim* apag*",
     deny="no nunca jamás ningún ninguna ninguno tampoco prohib* prohíb* rechaz* deneg* denieg* salvo",
     need="neces* requier* hace-falta exig* obligator*",
     wide="todo todos toda todas entero entera completo completa base-de-datos producción historial permanentemente cuentas",

@@ -1,0 +1,1 @@
+"""Attacks on a memory, and how the guard stands up to them."""
