@@ -8,7 +8,6 @@ them is in-sample.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any, NamedTuple
 from tierkeep.allowance import Allowance
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError
+from tierkeep.evaluate.probe import wilson
 from tierkeep.ledger.sqlite import SqliteLedger
 from tierkeep.protocols import Consensus, View
 from tierkeep.records import Authority, Event, Hit, Origin, Query, Scope
 
-__all__ = ["Corpus", "Row", "corpora", "table", "wilson"]
+__all__ = ["Corpus", "Row", "corpora", "table"]
 
 _SCOPE = Scope(user="measured")
 _AT = "2026-01-01T00:00:00+00:00"
@@ -113,24 +113,16 @@ def table(
         ledger.close()
 
 
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson interval of a share, (0, 1) for nothing seen."""
-    if n == 0:
-        return (0.0, 1.0)
-    share, spread = successes / n, z * z / n
-    middle = (share + spread / 2) / (1 + spread)
-    reach = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return (max(0.0, middle - reach), min(1.0, middle + reach))
-
-
 def _rows(
-    consensus: Consensus, corpora: Sequence[Corpus], ks: Sequence[int], shares: Sequence[float], draws: int, seed: int, query: Query, view: View
-) -> Iterator[Row]:
+    consensus: Consensus, corpora: Sequence[Corpus], ks: Sequence[int], shares: Sequence[float], draws: int, seed: int, query: Query,
+    view: View,
+) -> Iterator[Row]:  # fmt: skip
     for corpus in corpora:
         for k in ks:
             for poisoned in dict.fromkeys(round(share * k) for share in shares):
                 if poisoned <= len(corpus.poison) and k - poisoned <= len(corpus.benign):
-                    yield _row(consensus, corpus, k, poisoned, draws, random.Random(f"{seed}|{corpus.name}|{k}|{poisoned}"), query, view)
+                    chance = random.Random(f"{seed}|{corpus.name}|{k}|{poisoned}")  # noqa: S311 - draws, not secrets
+                    yield _row(consensus, corpus, k, poisoned, draws, chance, query, view)
 
 
 def _row(
@@ -147,9 +139,8 @@ def _row(
         held = {hit.item.id for hit, _, _ in agreement.dropped}
         abstained, caught, lost = abstained + agreement.abstained, caught + len(held & bad), lost + len(held - bad)
     poison, benign = draws * poisoned, draws * (k - poisoned)
-    return Row(
-        corpus.name, k, poisoned, draws, abstained, poison, caught, wilson(caught, poison), benign, lost, wilson(lost, benign)
-    )
+    intervals = [wilson(some, of) for some, of in ((caught, poison), (lost, benign))]
+    return Row(corpus.name, k, poisoned, draws, abstained, poison, caught, intervals[0], benign, lost, intervals[1])
 
 
 def _hit(text: str, place: int) -> Hit:

@@ -28,7 +28,7 @@ _CLAUSE = re.compile(
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?![\w-])")
 _URL = re.compile(r"\b[a-z]{2,10}://([^\s/?#\"'<>()\[\]]{1,255})[^\s\"'<>()\[\]]*|(?<![\w@.-])www\.([a-z0-9.-]{1,253})[^\s\"'<>()\[\]]*")
 _ACCOUNT = re.compile(
-    r"\b[a-z]{2}\d{2}(?:[ ]?[a-z0-9]{4}){3,7}\b"  # IBAN
+    r"\b[a-z]{2}\d{2}(?:[ ]?[a-z0-9]{4}){2,7}(?:[ ]?[a-z0-9]{1,4})?\b"  # IBAN
     r"|\b[a-z0-9]{2,20}(?:[-_][a-z0-9]{2,20}){0,4}[-_](?=[a-z]{0,18}\d[a-z]{0,18}\d|0x[0-9a-f])[a-z0-9]{2,20}\b"
     r"|\b0x[0-9a-f]{6,64}\b|(?<![\d.])\d{8,24}(?![\d.])"
 )
@@ -122,8 +122,12 @@ def read(text: str) -> Claims:
     destinations: set[str] = set()
     conditions: set[str] = set()
     effects: set[str] = set()
-    plain = folded(_spoken(text))
-    for clause in _clauses(plain):
+    plain = folded(_CAMEL.sub(" ", text))
+    clauses = _clauses(plain)
+    if _CALL.match(plain):
+        # Read as a call as well, whose arguments belong together; not instead, for then a bracket in front would hide where clauses end.
+        clauses += _clauses(_JSON_SIGNS.sub(" ", _JSON_COLON.sub(" ", plain)))
+    for clause in clauses:
         words = list(signs(clause.words))
         found = _Clause([marks for _, marks in words])
         verbs |= found.verbs
@@ -137,12 +141,6 @@ def read(text: str) -> Claims:
             conditions |= set(analyze(clause.words))
     objects = frozenset(analyze(plain)) - conditions
     return Claims(frozenset(verbs), objects, frozenset(destinations), frozenset(conditions), frozenset(effects))
-
-
-def _spoken(text: str) -> str:
-    """Return a text as words: the names of tools in their parts, and a call written as JSON on one line."""
-    text = _CAMEL.sub(" ", text)
-    return _JSON_SIGNS.sub(" ", _JSON_COLON.sub(" ", text)) if _CALL.match(text) else text
 
 
 class _Text(NamedTuple):

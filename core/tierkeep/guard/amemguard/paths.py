@@ -28,13 +28,13 @@ __all__ = ["ClaimReader", "ModelPaths", "ScopedCache", "by_rules"]
 
 V = TypeVar("V")
 #: Terms of a path, words of a term and characters of a term, at most.
-_TRIPLES, _ENTITIES, _WORDS, _CHARS = 6, 6, 5, 40
+_TRIPLES, _ENTITIES, _WORDS, _CHARS = 6, 4, 5, 40
 _NOT_TERM = re.compile(r"[^\w@.+ -]+|_+")
 #: What could be taken for a verdict, or for words to the judge, in any of the languages that are read. Beginnings of words.
 _TO_JUDGE = re.compile(
     r"\b(?:in|un|non|not)?(?:consist|safe|secur|verdict|judg|valid|correct|accept|reject|approv|trust|malici|benign|poison|legit|harm|s_?div"
     r"|true|false|json|path|line|origin|voice|reason|unrelat|outlier|instruct|ignor|disregard|system|assist|develop|answer|reply|respond"
-    r"|return|output|mark|label|rate|score|keep|drop|discard|flag|konsist|sicher|urteil|bewert|gultig|glaubw|ignorier|kohar"
+    r"|return|output|reviewer|mark|label|rate|score|keep|drop|discard|flag|konsist|sicher|urteil|bewert|gultig|glaubw|ignorier|kohar"
     r"|segur|coheren|veredict|juez|confia|fiable|coher|sur\b|sure\b|juge|verite|fiabl)\w*"
     r"|[\u4e00-\u9fff]*(?:\u4e00\u81f4|\u5b89\u5168|\u5224\u5b9a|\u5224\u65ad|\u88c1\u5224|\u8bc4\u5224|\u6709\u6548|\u53ef\u4fe1|\u6b63\u786e|\u901a\u8fc7"
     r"|\u5ffd\u7565|\u771f|\u5047|\u4fdd\u7559|\u4e22\u5f03|\u6807\u8bb0)[\u4e00-\u9fff]*"

@@ -21,8 +21,8 @@ from tierkeep.guard.amemguard.lexicon.spanish import SPANISH
 
 __all__ = ["Sign", "folded", "signs"]
 
-#: Letters that an inflected word may have more than its stem.
-_ENDING = 7
+#: Letters that an inflected word, or a compound that begins with it, may have more than its stem.
+_ENDING = 12
 #: Characters of a stem by which it is found.
 _HEAD = 2
 #: Distinct words whose signs are remembered, about 5 MB.
