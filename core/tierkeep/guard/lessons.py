@@ -58,13 +58,16 @@ class Lessons:
         """
         if agreement.abstained or not agreement.kept:
             return []
-        held = view.records(kind=LESSON, status=None)
+        stored, moment = view.records(kind=LESSON, status=None), _time(query.now)
+        # A forget blanks a lesson that loses one of several sources; nobody derives it again.
+        ended = [one for one in stored if one.status == "quarantined" or _time(str(one.attrs.get("expires_at", ""))) <= moment]
+        held = [one for one in stored if one not in ended]
         ops: list[Op] = []
         for hit, _, reason in agreement.dropped:
             if reason in LEARNT_FROM:
                 ops += self._seen(hit, reason, query, held, ops, view)
         ops += self._contradicted(agreement.kept, held, _session(query), {op.target for op in ops})
-        return ops + self._tidied(held, ops, query.now)
+        return [*(_deleted(one, "expired") for one in ended), *ops, *self._over_the_cap(held, ops)]
 
     def consult(self, action_text: str, view: View, now: str) -> tuple[Record, ...]:
         """Return the lessons that speak of an action like this one, the nearest first; call it before acting.
@@ -159,18 +162,13 @@ class Lessons:
                 ops.append(_patch(record, {"against": against, "state": state}, "agreed upon"))
         return ops
 
-    def _tidied(self, held: Sequence[Record], ops: Sequence[Op], now: str) -> list[Op]:
-        """Return ops that delete what a forget has blanked, what has expired, and what is above the cap: candidates first, oldest first."""
-        moment = _time(now)
+    def _over_the_cap(self, held: Sequence[Record], ops: Sequence[Op]) -> list[Op]:
+        """Return ops that delete what is above the cap: candidates first, then retired ones, within a state the oldest first."""
+        over = len(held) + sum(op.op == "add" for op in ops) - self._settings.lesson_cap
         touched = {op.target for op in ops}
-        going = [one for one in held if one.status == "quarantined" or _time(str(one.attrs.get("expires_at", ""))) <= moment]
-        gone = {one.id for one in going}
-        living = [one for one in held if one.id not in gone and one.id not in touched]
-        over = sum(one.id not in gone for one in held) + sum(op.op == "add" for op in ops) - self._settings.lesson_cap
         rank = {"candidate": 0, "retired": 1, "active": 2}
-        living.sort(key=lambda one: rank.get(str(one.attrs.get("state")), 0))  # stable: within a state in order of creation
-        going += living[: max(0, over)]
-        return [Op(op="delete", target=one.id, why="expired or too many", by=_BY) for one in going if one.id not in touched]
+        going = sorted((one for one in held if one.id not in touched), key=lambda one: rank.get(str(one.attrs.get("state")), 0))
+        return [_deleted(one, "too many lessons") for one in going[: max(0, over)]]
 
     # ---------------------------------------------------------------------------------------------------- consulting
 
@@ -235,6 +233,10 @@ def _session(query: Query) -> str:
 
 def _patch(record: Record, attrs: Mapping[str, Any], why: str) -> Op:
     return Op(op="update", target=record.id, patch={"attrs": {**record.attrs, **attrs}}, why=why, by=_BY)
+
+
+def _deleted(record: Record, why: str) -> Op:
+    return Op(op="delete", target=record.id, why=why, by=_BY)
 
 
 def _time(iso: str) -> datetime:

@@ -77,7 +77,8 @@ class AMemGuard:
             notes.append(f"consensus ({self.name}) held back {len(dropped)} of {len(hits)}: {reasons}")
         if judged.failed:
             notes.append(f"consensus ({self.name}) could not compare: {judged.failed}")
-        return Agreement(kept, dropped, bool(judged.failed), "; ".join(notes))
+        # A judge that can be made to fail must not switch off what is read without it.
+        return Agreement(kept, dropped, bool(judged.failed) and not dropped, "; ".join(notes))
 
     def _abstained(self, hits: Sequence[Hit], why: str) -> Agreement:
         return Agreement(list(hits), abstained=True, note=f"consensus ({self.name}) abstained: {why}")

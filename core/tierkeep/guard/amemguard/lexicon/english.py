@@ -23,8 +23,7 @@ ENGLISH = Lexis(
         "run": "run runs running ran execut* launch* install* curl wget bash eval invoke* download* pipe pipes piped piping",
         "change": "change changes changed changing updat* set sets setting switch* redirect* "
         "rout* reroute* replac* modif* reset* rename*",
-        "buy": "buy buys bought buying sell sells sold selling invest invests invested purchas* order orders ordered ordering book books "
-        "booked booking",
+        "buy": "buy buys bought buying sell sells sold selling invest invests invested purchas* ordered ordering",
     },
     controls={
         "verification": "verif* identity* identit* check checks checking checked checksum* callback* validat* revalidat* reconcil*",
