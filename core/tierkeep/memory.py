@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, ScopeError, SettingsError
-from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
+from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     Scope,
     Spent,
@@ -23,8 +23,10 @@ from tierkeep.twins import twin
 # The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
 if TYPE_CHECKING:
     from tierkeep.deriving import Derive
+    from tierkeep.guard.lessons import Lessons
     from tierkeep.ledger.seal import Seal
     from tierkeep.presets import Builder
+    from tierkeep.skills import Skills
 
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
 _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
@@ -65,6 +67,7 @@ class Memory:
         vectors: VectorIndex | None = None,
         reranker: Reranker | None = None,
         sifter: ChatModel | None = None,
+        consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
@@ -72,6 +75,7 @@ class Memory:
         from tierkeep.deriving import Deriving
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
+        from tierkeep.guard.lessons import Lessons
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.presets import Parts, build
@@ -91,7 +95,10 @@ class Memory:
         sifting = None if sifter is None else Skills(sifter, counter, clock)
         indexes = ScopeIndexes(settings.index_bytes)
         self._containing = Containing(indexes)
-        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting, indexes))
+        self._lessons = Lessons(settings.amemguard, embedder)
+        comparing = _consensus(consensus, settings, self._skills, self._lessons)
+        parts = Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting, indexes, comparing)
+        self._preset = build(preset, parts)
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
@@ -115,6 +122,7 @@ class Memory:
         clock: Clock | None = None,
         counter: TokenCounter | None = None,
         guard: Guard | None = None,
+        consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
         seal: Seal | None = None,
     ) -> Memory:
@@ -133,6 +141,8 @@ class Memory:
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
+            consensus: Compares what was retrieved, and holds back what disagrees (A-MemGuard): by "rules", by the chat "model" in two calls
+                a read, or an object of your own. Off otherwise.
             derive: When vectors are made, and when presets with records of their own (hymem, dmem) derive them: "with_write", on a thread
                 in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
                 model, and with the write without one.
@@ -151,6 +161,7 @@ class Memory:
             "reranker": reranker, "sifter": sifter,
         }
         _check_parts(preset, settings, parts)
+        _check_consensus(consensus, chat)
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
@@ -171,6 +182,7 @@ class Memory:
             vectors=vectors,
             reranker=reranker,
             sifter=sifter,
+            consensus=consensus,
             derive=derive,
         )
 
@@ -222,8 +234,13 @@ class Memory:
             "embedder": self._embedder.identity if self._embedder else "none",
             "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
             "reranker": self._reranker.name if self._reranker else "none",
-            "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
+            "chat": self._skills.name if self._skills else "none", "consensus": self._compares(),
+            "settings_sha256": self._settings.sha256(),
         }
+
+    def _compares(self) -> str:
+        consensus = self._preset.read.consensus
+        return "none" if consensus is None else str(getattr(consensus, "name", type(consensus).__name__))
 
     def close(self) -> None:
         """Release the files. A second call does nothing. What the background has not come to is done after the next opening."""
@@ -267,6 +284,29 @@ def _check_parts(preset: object, settings: object, parts: Mapping[str, object]) 
         if part is not None and (isinstance(part, type) or not fits):
             wanted = " and ".join([*(f"{verb}()" for verb in verbs), *(f"a {name} (text)" for name in attributes)])
             raise SettingsError(f"{argument} must be an object with {wanted}, such as {example}, not {_kind(part)}")
+
+
+def _check_consensus(consensus: object, chat: ChatModel | None) -> None:
+    if consensus == "model" and chat is None:
+        raise SettingsError("consensus='model' asks the chat model, and chat= is missing: give one, or take consensus='rules'")
+    works = all(callable(getattr(consensus, verb, None)) for verb in ("agree", "lessons"))
+    works = works and isinstance(getattr(consensus, "calls", None), int)
+    if consensus not in (None, "rules", "model") and (isinstance(consensus, type) or not works):
+        given = repr(consensus) if isinstance(consensus, str) else _kind(consensus)
+        raise SettingsError(f"consensus must be 'rules', 'model', or an object with agree(), lessons() and calls (a number), not {given}")
+
+
+def _consensus(
+    consensus: Literal["rules", "model"] | Consensus | None, settings: Settings, skills: Skills | None, lessons: Lessons
+) -> Consensus | None:
+    if not isinstance(consensus, str):
+        return consensus
+    from tierkeep.guard.amemguard.backends import LlmBackend, RulesBackend
+    from tierkeep.guard.amemguard.consensus import AMemGuard
+
+    if consensus == "model" and skills is not None:
+        return AMemGuard(LlmBackend(skills, settings.amemguard), settings.amemguard, lessons)
+    return AMemGuard(RulesBackend(settings.amemguard), settings.amemguard, lessons)
 
 
 def _kind(value: object) -> str:

@@ -3,7 +3,7 @@
 ```
 observe   Event ─▶ guard.admit ─▶ ledger.append ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply      one transaction
 derive    backlog ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply                                     one transaction a span
-recall    Query ─▶ route ─▶ tier.gather ─▶ guard.release ─▶ compose ─▶ Evidence                         empty: next plan
+recall    Query ─▶ route ─▶ tier.gather ─▶ guard.release ─▶ (consensus) ─▶ compose ─▶ Evidence                         empty: next plan
 ask       … recall … ─▶ answer ─▶ validate ─▶ Answer                                                     not supported: next plan
 forget    ledger.forget (closure, sweep) ─▶ extract ─▶ reconcile ─▶ ledger.apply                          what lost a source
 ```
@@ -27,6 +27,7 @@ from tierkeep.errors import OpRefused, StorageError
 from tierkeep.protocols import (
     Answerer,
     Composer,
+    Consensus,
     Extractor,
     Guard,
     Ledger,
@@ -120,7 +121,7 @@ class WriteStages:
 
 @dataclass(frozen=True, slots=True)
 class ReadStages:
-    """What a question passes through."""
+    """What a question passes through. Without a consensus, what the guard releases is composed as it is."""
 
     router: Router
     tiers: Mapping[str, Tier]
@@ -130,6 +131,7 @@ class ReadStages:
     validator: Validator
     policy: Policy
     ceilings: Ceilings
+    consensus: Consensus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +347,12 @@ def _cut_short(step: Step) -> Step:
 
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
-    released = stages.guard.release(gathered.hits, query)
-    return stages.composer.compose(query, plan, gathered._replace(hits=released), view)
+    released = gathered._replace(hits=stages.guard.release(gathered.hits, query))
+    if stages.consensus is not None and released.hits:
+        agreement = stages.consensus.agree(released.hits, query, view, allowance)
+        note = "; ".join(filter(None, (released.note, agreement.note)))
+        released = released._replace(hits=agreement.kept, note=note)
+    return stages.composer.compose(query, plan, released, view)
 
 
 def _gather_only(

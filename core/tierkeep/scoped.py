@@ -6,7 +6,7 @@ import difflib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tierkeep import pipelines
+from tierkeep import learning, pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
 from tierkeep.errors import InputError, NotFoundError, ScopeError
 from tierkeep.guarding import ScopedGuard
@@ -255,7 +255,7 @@ class ScopedMemory:
         """
         query, allowance = self._query(question, budget, deadline_s, now)
         memory = self._memory
-        evidence = pipelines.recall(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        evidence = learning.recall(query, memory._ledger, memory._preset.read, allowance)
         memory._accounts.read(evidence.usage)
         return evidence
 
@@ -297,7 +297,7 @@ class ScopedMemory:
 
     def _ask(self, query: Query, allowance: Allowance) -> Answer:
         memory = self._memory
-        answer = pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        answer = learning.ask(query, memory._ledger, memory._preset.read, allowance)
         memory._accounts.read(answer.usage)
         return answer
 

@@ -468,7 +468,58 @@ class SafeHarborSettings(_Group):
 
 
 class AMemGuardSettings(_Group):
-    """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons."""
+    """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons.
+
+    Attributes:
+        mode: "guarded" has our repairs; "code" does what the released code does, for comparing: what cannot be judged is dropped, no
+            quorum, no check of side effects (guard spec 3.3 and 3.10).
+        spare_user: Never hold back what the user or the operator said themselves; they vote all the same. False where several people
+            write to one memory as its user (ours).
+        compared: Best hits that are compared with one another; later ones are looked at for side effects alone (ours: twice what 2,048
+            tokens of chat hold).
+        judged: Hits that a model is asked about (3.6: K is 4 or 5; ours: the largest K of the test list 9.4).
+        quorum: Independent origins below which nothing is decided (3.9: 3).
+        spread: Deviations above the median from which a divergence stands out (3.9: 3).
+        least: Divergence that it must have at least (3.9: 0.6).
+        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
+            4 % of benign memories were held back, and up to a third of them among a majority of poison).
+        eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
+        min_samples: Neighbours, itself included, that make a core (3.6: 2).
+        read_chars: Characters of a memory from which claims are read (ours: what a record from outside may have).
+        shown_chars: Characters of a memory that the path extractor sees (ours).
+        path_tokens: Longest reply for one path (3.6: 1,024 for a single one; ours for one of a batch).
+        verdict_tokens: Longest reply for one verdict (ours).
+        cached: Paths and claims that are remembered, over all scopes (ours).
+        lesson_ttl_days: Days after which a lesson is gone (3.10.3: 30).
+        lesson_cap: Lessons of one scope (3.10.3: 256).
+        lesson_sessions: Independent sessions that must have seen it before it counts, and that must speak against it before it is retired
+            (3.10.3: 2).
+        lesson_top: Lessons that are shown before an action (3.7: 6 is the paper's best).
+        lesson_cosine: Least cosine of two actions, with an embedder (ours).
+        lesson_overlap: Least share of a lesson's slots that an action must have, without one (ours).
+    """
+
+    mode: Literal["guarded", "code"] = "guarded"
+    spare_user: bool = True
+    compared: int = Field(default=96, ge=1)
+    judged: int = Field(default=10, ge=1)
+    quorum: int = Field(default=3, ge=2)
+    spread: float = Field(default=3.0, gt=0)
+    least: float = Field(default=0.6, ge=0, le=1)
+    agreeing: float = Field(default=0.85, ge=0, le=1)
+    eps: float = Field(default=0.5, gt=0, le=2)
+    min_samples: int = Field(default=2, ge=1)
+    read_chars: int = Field(default=16_384, ge=1)
+    shown_chars: int = Field(default=1_200, ge=20)
+    path_tokens: int = Field(default=160, ge=16)
+    verdict_tokens: int = Field(default=48, ge=16)
+    cached: int = Field(default=4_096, ge=1)
+    lesson_ttl_days: int = Field(default=30, ge=1)
+    lesson_cap: int = Field(default=256, ge=1)
+    lesson_sessions: int = Field(default=2, ge=1)
+    lesson_top: int = Field(default=6, ge=1)
+    lesson_cosine: float = Field(default=0.8, ge=-1, le=1)
+    lesson_overlap: float = Field(default=0.6, gt=0, le=1)
 
 
 class Settings(_Group):

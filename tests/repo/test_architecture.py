@@ -21,7 +21,7 @@ STAGES = {
 PUBLIC = ""  # the package itself: the dozen public names
 BELOW_STAGES = VOCABULARY | FOUNDATIONS | {"intake"}
 BELOW_MEMORY = BELOW_STAGES | STAGES | {
-    "accounts", "admitting", "backlog", "questions", "background", "pipelines", "deriving", "indexing", "presets",
+    "accounts", "admitting", "backlog", "questions", "background", "pipelines", "learning", "deriving", "indexing", "presets",
 }  # fmt: skip
 
 #: Who may import whom, by first part of the module name. Everybody may import from their own folder.
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backlog": VOCABULARY,
     "admitting": VOCABULARY,
     "pipelines": VOCABULARY | {"admitting", "backlog"},  # it gets its stages handed in
+    "learning": VOCABULARY | {"pipelines"},
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from tierkeep.errors import ImportFormatError
+from tierkeep.guard.lessons import LESSON
 from tierkeep.protocols import Guard
 from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Origin, Scope
 
@@ -110,6 +111,9 @@ class UntrustedExport:
         bound = _Bound(admitted.authority, origin)
         # The key says whose slot it is: nobody else's file may write in the user's own.
         key = f"restored/{inner['key']}" if str(inner.get("key", "")).startswith("own|") else inner.get("key", "")
+        if inner.get("kind") == LESSON:
+            # What a file says was seen in many sessions was not seen here.
+            inner = {**inner, "attrs": {**inner["attrs"], "state": "candidate", "sessions": []}}
         return {**inner, "key": key, "origin": origin.model_dump(mode="json"), "authority": int(bound.authority)}, bound
 
     def _broken(self, what: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Attacks, and what guards cost those who do not attack: measured on data that the user brings."""
+"""Attacks on a memory, how guards stand up to them, and what they cost those who do not attack (guard spec, section 9)."""
