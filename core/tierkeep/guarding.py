@@ -17,6 +17,7 @@ from tierkeep.errors import ActionDenied, ConfirmationError, InputError, NotFoun
 from tierkeep.guard.actions.decision import Rules, weigh
 from tierkeep.guard.actions.mentions import mentions, normal
 from tierkeep.guard.actions.values import Value, canonical, subject_of, values_of
+from tierkeep.guard.lessons import LESSON
 from tierkeep.records import (
     ActionDecision,
     Authority,
@@ -26,6 +27,7 @@ from tierkeep.records import (
     ForgetReport,
     GuardEntry,
     GuardVerb,
+    Record,
 )
 from tierkeep.twins import twin
 
@@ -124,6 +126,25 @@ class ScopedGuard:
         with self._memory._ledger.transaction(self._scope) as transaction:
             transaction.log([GuardEntry(verb=verb, subject=subject, reasons=reasons, by=by)])
 
+    # ------------------------------------------------------------------------------------------------------- lessons
+
+    def lessons(self) -> builtins.list[Record]:
+        """Return what was learnt from memories that a consensus held back; `attrs["state"]` is candidate, active or retired."""
+        return self._memory._ledger.view(self._scope).records(kind=LESSON)
+
+    def review(self, id: str, *, accept: bool) -> Record:
+        """Make a lesson count at once, or retire it. Return it.
+
+        Raises:
+            NotFoundError: There is no such lesson here.
+        """
+        ops = self._memory._lessons.review(id, self._memory._ledger.view(self._scope), accept=accept)
+        if not ops:
+            raise NotFoundError(f"this scope ({self._scope}) has no lesson {id!r}", ids=(str(id),))
+        with self._memory._ledger.transaction(self._scope) as transaction:
+            transaction.apply(ops)
+            return transaction.view.get([id])[0]
+
     # ------------------------------------------------------------------------------------------------ confirmations
 
     def propose(self, id: str) -> Confirmation:
@@ -183,6 +204,8 @@ class ScopedGuard:
     arelease = twin(release)
     areject = twin(reject)
     alog = twin(log)
+    alessons = twin(lessons)
+    areview = twin(review)
     apropose = twin(propose)
     aconfirm = twin(confirm)
 
@@ -260,8 +283,14 @@ class ActionGate:
         if not findings:  # a call that names nothing: whoever had a say in it must be trusted
             findings.append(weigh(_NOTHING, request, [], seen, rules))
         refused = tuple(dict.fromkeys(finding.reason for finding in findings if not finding.allowed))
-        reasons = refused or tuple(dict.fromkeys(finding.reason for finding in findings))
-        return ActionDecision(allowed=not refused, tool=tool, subject=subject, reasons=reasons, findings=tuple(findings))
+        lessons = memory._lessons.consult(canonical(tool, arguments), view, memory._clock.now().isoformat())
+        if lessons and any(finding.reason != "in_request" for finding in findings):
+            refused = (*refused, "lesson")  # what memories stand behind is doubted; what the user asks for now is not
+        return ActionDecision(
+            allowed=not refused, tool=tool, subject=subject,
+            reasons=refused or tuple(dict.fromkeys(finding.reason for finding in findings)),
+            findings=tuple(findings), lessons=tuple(lesson.id for lesson in lessons),
+        )  # fmt: skip
 
     def _events(self, context: Context) -> list[Event] | None:
         """Return the events of what was in the window; None when some are not there any more, because then nobody knows."""
@@ -289,10 +318,12 @@ class ActionGate:
         """
         decision = self.check(tool, arguments, **how)
         if not decision:
-            bad = next(finding for finding in decision.findings if not finding.allowed)
+            bad = next((finding for finding in decision.findings if not finding.allowed), None)
+            why = "a lesson speaks of an action like it"
+            if bad is not None:
+                why = f"nobody who may stands behind its argument {bad.argument!r} ({bad.reason})"
             raise ActionDenied(
-                f"{tool} was not called: nobody who may stands behind its argument {bad.argument!r} ({bad.reason}). "
-                "Let the user confirm this call (gate.ask), or say the value themselves",
+                f"{tool} was not called: {why}. Let the user confirm this call (gate.ask), or say the values themselves",
                 reasons=decision.reasons, subject=decision.subject,
             )  # fmt: skip
         return decision

@@ -14,7 +14,7 @@ from rich.text import Text
 from tierkeep.cli.call import DONE, NOTHING, Call, command
 from tierkeep.cli.output import day_and_time, facts, literal, one_line, rows
 from tierkeep.errors import InputError
-from tierkeep.records import ActionDecision, Event
+from tierkeep.records import ActionDecision, Event, Record
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Of a quarantined event, as `tierkeep guard list` shows it.")]
 _MemoryId = Annotated[str, typer.Argument(metavar="ID", help="Of an event, as `tierkeep recall` shows it.")]
@@ -32,6 +32,8 @@ def attach(app: typer.Typer) -> None:
     command(group, "confirm", by_session=False)(confirm)
     command(group, "check", by_session=False)(check)
     command(group, "log", by_session=False)(log)
+    command(group, "lessons", by_session=False)(lessons)
+    command(group, "review", by_session=False)(review)
     app.add_typer(group, name="guard")
 
 
@@ -146,6 +148,39 @@ def log(
     ))  # fmt: skip
     call.out.result({"log": [one.model_dump(mode="json") for one in entries]}, table if entries else Text("The log is empty.", "dim"))
     return DONE if entries else NOTHING
+
+
+def lessons(call: Call) -> int:
+    """Show what was learnt from memories that a consensus held back. Exit code 1 when there is nothing.
+
+    Example: tierkeep guard lessons --user ana
+    """
+    with call.mine(bound=False) as mine:
+        found = mine.guard.lessons()
+    table = rows(("id", "state", "until", "what"), (
+        (literal(one.id), literal(str(one.attrs.get("state"))), day_and_time(str(one.attrs.get("expires_at"))), one_line(one.text))
+        for one in found
+    ))  # fmt: skip
+    call.out.result({"lessons": [_lesson(one) for one in found]}, table if found else Text("No lesson was learnt.", "dim"))
+    return DONE if found else NOTHING
+
+
+def review(
+    call: Call,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Of a lesson, as `tierkeep guard lessons` shows it.")],
+    accept: Annotated[bool, typer.Option("--accept/--retire", help="Let it count at once, or never again.")] = True,
+) -> None:
+    """Decide on a lesson: an active one makes the gate ask the user before an action like it.
+
+    Example: tierkeep guard review lesson-1f2e --retire --user ana
+    """
+    with call.mine(bound=False) as mine:
+        lesson = mine.guard.review(id, accept=accept)
+    call.out.result(_lesson(lesson), literal(f"{lesson.id} is {lesson.attrs['state']}."))
+
+
+def _lesson(lesson: Record) -> dict[str, Any]:
+    return lesson.model_dump(mode="json", exclude={"scope"})
 
 
 def _listed(names: Sequence[str]) -> Text:
