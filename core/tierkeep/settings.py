@@ -416,7 +416,7 @@ class SafeHarborSettings(_Group):
         sharpening: Code mode: temperature of the score (2.7: 0.1).
         assign: Cosine above which a benign text is a cluster's neighbour (2.7: 0.20).
         reservoir: Benign texts kept for all clusters together (2.7: 1,000).
-        tau_low: s_harm below which a text may take the fast path (2.7: 0.20; it is passed downwards by 2 % of our held-out harmful texts).
+        tau_low: s_harm below which a text may take the fast path (2.7: 0.20; fewer than 2 % of our held-out harmful texts lie below).
         tau_high: Similarity to a benign text above which it may, and above which nothing is blocked (2.7: 0.55).
         tau_block: s_harm above which a text is blocked without a model (2.7: 0.85; ours: the least multiple of 0.05 that none of the 330
             held-out benign texts of the shipped base passes).

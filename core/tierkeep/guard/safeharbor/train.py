@@ -104,13 +104,15 @@ def train(
         if len(set(data.harmful[data.held_out == held])) < 2:
             raise InputError("training needs harmful and benign texts on both sides of the split: add texts", field="data")
     torch = _torch()
-    before = torch.random.get_rng_state()
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     try:
+        torch.set_num_threads(1)  # sums then come in one order, and so small a network is no faster on several
         torch.manual_seed(seed)
         network = _network(torch, data.vectors.shape[1], settings, head)
         best, losses = _fit(torch, network, data, settings, head, progress)
     finally:
         torch.random.set_rng_state(before)
+        torch.set_num_threads(threads)
     projector = Projector(best, head, embedder)
     return Trained(projector, {"head": head, "seed": seed, **losses, **measured(projector, data)})
 
