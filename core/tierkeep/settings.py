@@ -481,6 +481,8 @@ class AMemGuardSettings(_Group):
         quorum: Independent origins below which nothing is decided (3.9: 3).
         spread: Deviations above the median from which a divergence stands out (3.9: 3).
         least: Divergence that it must have at least (3.9: 0.6).
+        outlier_voices: Voices below which no divergence stands out (ours, measured: the deviation of three values is chance, and with three
+            voices 2 to 4 % of benign memories were held back).
         agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
             4 % of benign memories were held back, and up to a third of them among a majority of poison).
         eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
@@ -506,6 +508,7 @@ class AMemGuardSettings(_Group):
     quorum: int = Field(default=3, ge=2)
     spread: float = Field(default=3.0, gt=0)
     least: float = Field(default=0.6, ge=0, le=1)
+    outlier_voices: int = Field(default=4, ge=1)
     agreeing: float = Field(default=0.85, ge=0, le=1)
     eps: float = Field(default=0.5, gt=0, le=2)
     min_samples: int = Field(default=2, ge=1)

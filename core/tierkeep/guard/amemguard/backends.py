@@ -96,8 +96,10 @@ class RulesBackend:
     def judge(self, case: Case) -> Judged:
         """Return the outliers. Where nobody agrees with anybody there is no consensus to be left, and none is an outlier."""
         own = self._settings
+        if len(set(case.voices)) < own.outlier_voices:
+            return Judged({})
         scores = divergences([claims.features() for claims in case.claims], case.weights)
-        if not len(scores) or weighted_median(scores, case.weights) >= own.agreeing:
+        if weighted_median(scores, case.weights) >= own.agreeing:
             return Judged({})
         out = outlying(scores, case.weights, spread=own.spread, least=own.least)
         return Judged({place: (float(scores[place]), "outlier") for place in np.flatnonzero(out).tolist() if case.claims[place].acts})
