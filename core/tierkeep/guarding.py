@@ -17,7 +17,7 @@ from tierkeep.errors import ActionDenied, ConfirmationError, InputError, NotFoun
 from tierkeep.guard.actions.decision import Rules, weigh
 from tierkeep.guard.actions.mentions import mentions, normal
 from tierkeep.guard.actions.values import Value, canonical, subject_of, values_of
-from tierkeep.guard.lessons import LESSON
+from tierkeep.guard.lessons import LESSON, Lessons
 from tierkeep.records import (
     ActionDecision,
     Authority,
@@ -283,7 +283,8 @@ class ActionGate:
         if not findings:  # a call that names nothing: whoever had a say in it must be trusted
             findings.append(weigh(_NOTHING, request, [], seen, rules))
         refused = tuple(dict.fromkeys(finding.reason for finding in findings if not finding.allowed))
-        lessons = memory._lessons.consult(canonical(tool, arguments), view, memory._clock.now().isoformat())
+        # By slots and not by meaning: "send something to an address" is near every e-mail.
+        lessons = Lessons(memory._settings.amemguard).consult(canonical(tool, arguments), view, memory._clock.now().isoformat())
         if lessons and any(finding.reason != "in_request" for finding in findings):
             refused = (*refused, "lesson")  # what memories stand behind is doubted; what the user asks for now is not
         return ActionDecision(
