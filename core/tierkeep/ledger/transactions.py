@@ -16,16 +16,7 @@ from tierkeep.ledger.connections import translated
 from tierkeep.ledger.guarded import GuardSide, check_parents
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
-from tierkeep.ledger.rows import (
-    derived_id,
-    dumps,
-    event_from_draft,
-    event_to_row,
-    loads,
-    record_from_json,
-    record_to_json,
-    refuse_nul,
-)
+from tierkeep.ledger.rows import derived_id, dumps, event_from_draft, event_to_row, loads, record_from_json, record_to_json, refuse_nul
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.ledger.sealing import Sealer
 from tierkeep.ledger.views import SqliteView
