@@ -1,4 +1,4 @@
-"""Hostile words, paths and files: SQL in every field, names that would be paths, stores and exports that are something else (S6, S7, S8)."""
+"""Hostile words, paths and files: SQL in every field, names that would be paths, stores and exports that are none (S6, S7, S8)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import tierkeep
 from tierkeep import Memory
+from tierkeep.cli.app import app
 from tierkeep.errors import ImportFormatError, InputError, NotFoundError, OpRefused, StoreCorrupt, StoreUnavailable, TierkeepError
 from tierkeep.ledger import SqliteLedger, schema
 from tierkeep.records import Authority, GuardEntry, Op, Scope
@@ -307,15 +309,15 @@ def test_a_hostile_file_is_no_store_and_runs_nothing(kind: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hostile_export_is_refused_and_runs_nothing(kind: str, tmp_path: Path) -> None:
-    canary = tmp_path / "canary"
+    canary, store = tmp_path / "canary", tmp_path / "store"
     (tmp_path / "export.jsonl").write_bytes(hostile_files(canary)[kind])
-    with Memory.open(":memory:") as memory:
-        ana = memory.scope(user="ana")
-        ana.add("kept", id="kept")
-        with pytest.raises(TierkeepError):
-            ana.import_(tmp_path / "export.jsonl")
-        assert [event.id for event in ana.scan()] == ["kept"]
-    assert not canary.exists()
+    with Memory.open(store) as memory:
+        memory.scope(user="ana").add("kept")
+    done = CliRunner().invoke(app, ["import", str(tmp_path / "export.jsonl"), "--store", str(store), "--user", "ana"])
+    assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.output
+    with Memory.open(store) as memory:
+        assert memory.stats()["events"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.jsonl", "store"]
 
 
 ROWS: list[Any] = [
@@ -344,7 +346,7 @@ def test_a_mutated_export_is_read_or_refused(ledger: SqliteLedger) -> None:
         tx.log([GuardEntry(verb="flag", subject="e0")])
     lines = [json.dumps(row) for row in ledger.export(ANA)]
     refused, before = 0, ledger.stats()["chain"]
-    for number in range(2000):
+    for number in range(1500):
         scope = Scope(user=f"copy {number}")
         try:
             rows = [json.loads(line) for line in mutated(lines, noise)]
@@ -360,7 +362,7 @@ def test_a_mutated_export_is_read_or_refused(ledger: SqliteLedger) -> None:
             authority = {event.id: event.authority for event in ledger.view(scope).scan()}
             for found in ledger.view(scope).records(status=None):
                 assert found.authority <= min(authority[source] for source in found.sources)
-    assert refused > 500
+    assert refused > 400
 
 
 PIECES = ["null", "true", "-1", "1e309", "NaN", '""', '"x"', "[]", "{}", '"\\ud800"', '"\\u0000"', "99999999999999999999", "[[[[]]]]"]
@@ -402,7 +404,7 @@ def test_a_mutated_store_is_read_or_refused(tmp_path: Path) -> None:
     noise = random.Random(3)
     used = [at for at in range(len(whole)) if whole[at] or at < 100]
     seen = 0
-    for _ in range(600):
+    for _ in range(300):
         broken = bytearray(whole)
         for _ in range(noise.choice([1, 1, 4, 64])):
             broken[noise.choice(used)] = noise.randrange(256)
@@ -418,7 +420,7 @@ def test_a_mutated_store_is_read_or_refused(tmp_path: Path) -> None:
                 ledger.verify()
         except TierkeepError:
             pass
-    assert seen > 100
+    assert seen > 50
 
 
 def test_a_store_that_is_a_program_of_sqls_own_is_not_run(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tierkeep import Memory
+from tierkeep.cli.app import app
 from tierkeep.errors import OpRefused, SettingsError, StoreCorrupt, TierkeepError
 from tierkeep.ledger import Seal, SqliteLedger, chain, schema
 from tierkeep.records import Authority, GuardEntry, Op, Origin, Scope
@@ -503,3 +505,20 @@ def test_an_anchor_that_cannot_be_written_does_not_fail_the_commit(tmp_path: Pat
         assert ledger.verify().ok
     with opened(tmp_path / "store", Seal(KEY, anchor=folder / "anchor")) as ledger:
         assert len(list(ledger.view(ANA).scan())) == 2
+
+
+def test_the_command_line_takes_the_key_from_the_environment(tmp_path: Path) -> None:
+    def run(*words: str, **environment: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*words, "--store", str(tmp_path / "store")], env={"COLUMNS": "200", **environment})
+        return done.exit_code, done.output
+
+    anchored = {"TIERKEEP_SEAL_KEY": KEY.hex(), "TIERKEEP_SEAL_ANCHOR": str(tmp_path / "anchor")}
+    assert run("add", "I moved to Lisbon.", "--user", "ana", **anchored)[0] == 0
+    assert run("verify", **anchored)[0] == 0
+    code, said = run("doctor", **anchored)
+    assert code == 0 and "sealed and anchored" in said
+    for key, why in (("", "is sealed"), (OTHER.hex(), "another key"), ("x", "no key")):
+        code, said = run("verify", TIERKEEP_SEAL_KEY=key)
+        assert code == 2 and why in said and KEY.hex() not in said
+    raw(tmp_path / "store" / "tierkeep.db", "UPDATE events SET text = 'no'")
+    assert run("verify", **anchored)[0] == 1

@@ -13,14 +13,15 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused
-from tierkeep.ledger import chain, vectors
+from tierkeep.ledger import chain, scopes, vectors
+from tierkeep.ledger.connections import translated
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.rows import dumps, loads, refuse_nul
 from tierkeep.ledger.sealing import Sealer
-from tierkeep.protocols import View
+from tierkeep.protocols import Clock, View
 from tierkeep.records import PARENTS, Authority, Event, GuardEntry, Scope
 
-__all__ = ["check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log"]
+__all__ = ["GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log"]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.:/=+-]{0,63}")
@@ -158,6 +159,84 @@ def redeem(connection: sqlite3.Connection, scope: Scope, number: int, asked: tup
     if row is None or not sealer.confirms(row[1], scope, token, about, row[0]):
         return False
     return connection.execute("DELETE FROM confirmations WHERE token = ? AND scope = ?", (token, number)).rowcount == 1
+
+
+# ------------------------------------------------------------------------------------------- a transaction's verbs
+
+
+class GuardSide:
+    """The guard's verbs of a transaction; `SqliteTransaction` has the rest."""
+
+    view: View
+    _connection: sqlite3.Connection
+    _scope: Scope
+    _clock: Clock
+    _where: str | None
+    _number: int
+    _tail: chain.Tail | None
+    _sealer: Sealer
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def _ensure_scope(self) -> int:
+        raise NotImplementedError
+
+    def log(self, entries: Sequence[GuardEntry]) -> None:
+        """Append to the guard's log and to the hash chain.
+
+        Raises:
+            InputError: A subject could be content, or a reason or name is no code. Nothing of `entries` was written.
+        """
+        self._check_open()
+        if entries:
+            with translated(self._where):
+                at = self._clock.now().isoformat()
+                self._tail = write_log(self._connection, self._ensure_scope(), at, entries, self._end())
+
+    def release(self, event_id: str) -> Event:
+        """Lift a quarantine: the event is data from now on, is found by its words, and gets vectors. Return it.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is not quarantined.
+        """
+        self._check_open()
+        with translated(self._where):
+            self._tail = release(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
+            scopes.touch(self._connection, self._number)
+            return self.view.events([event_id])[0]
+
+    def elevate(self, event_id: str) -> Event:
+        """Give an event authority to act: its owner has confirmed it. Return it.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is quarantined.
+        """
+        self._check_open()
+        with translated(self._where):
+            self._tail = elevate(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
+            return self.view.events([event_id])[0]
+
+    def issue(self, token: bytes, subject: str, expires: float) -> None:
+        """Keep a confirmation that was asked for, as hashes; those that have expired are dropped.
+
+        Raises:
+            InputError: The token is not the SHA-256 of a fresh one, or the expiry is no time.
+        """
+        self._check_open()
+        with translated(self._where):
+            now = self._clock.now().timestamp()
+            issue(self._connection, self._scope, self._ensure_scope(), (token, subject, expires), now, self._sealer)
+
+    def redeem(self, token: bytes, subject: str, now: float) -> bool:
+        """Use a confirmation up; return whether it was this scope's, for this subject, not used before and not expired."""
+        self._check_open()
+        with translated(self._where):
+            return redeem(self._connection, self._scope, self._number, (token, subject, now), self._sealer)
+
+    def _end(self) -> chain.Tail:
+        """The newest entry of the chain."""
+        return chain.tail(self._connection) if self._tail is None else self._tail
 
 
 # ------------------------------------------------------------------------------------------- what rests on others

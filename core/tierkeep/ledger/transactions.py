@@ -11,25 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
-from tierkeep.ledger import chain, guarded, scopes, vectors
+from tierkeep.ledger import chain, scopes, vectors
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.guarded import GuardSide, check_parents
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
-from tierkeep.ledger.rows import (
-    derived_id,
-    dumps,
-    event_from_draft,
-    event_to_row,
-    loads,
-    record_from_json,
-    record_to_json,
-    refuse_nul,
-)
+from tierkeep.ledger.rows import derived_id, dumps, event_from_draft, event_to_row, loads, record_from_json, record_to_json, refuse_nul
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.ledger.sealing import Sealer
 from tierkeep.ledger.views import SqliteView
 from tierkeep.protocols import Appended, Clock, View
-from tierkeep.records import FROM_USER, Authority, Event, EventDraft, GuardEntry, Op, Record, Scope
+from tierkeep.records import FROM_USER, Authority, Event, EventDraft, Op, Record, Scope
 
 __all__ = ["SqliteTransaction"]
 
@@ -51,7 +43,7 @@ class _Placed(NamedTuple):
     duplicate: bool
 
 
-class SqliteTransaction:
+class SqliteTransaction(GuardSide):
     """One atomic change in one scope (`tierkeep.protocols.Transaction`).
 
     Everything that changes records inside one transaction is one batch: it has one number and is undone as one.
@@ -67,7 +59,7 @@ class SqliteTransaction:
         self._clock = clock
         self._where = where
         self._number = scopes.find(connection, scope)
-        self._tail: chain.Tail | None = None
+        self._tail = None
         self._tx = 0
         self._digests: list[bytes] = []
         self._open = True
@@ -127,7 +119,7 @@ class SqliteTransaction:
             checked.update(derived)
             known |= found
         fresh = [(p.session, p.event) for p in placed if not p.duplicate]
-        guarded.check_parents(self.view, [event for _, event in fresh])
+        check_parents(self.view, [event for _, event in fresh])
         self._insert(number, fresh)
         return [Appended(p.event, p.duplicate) for p in placed]
 
@@ -219,7 +211,7 @@ class SqliteTransaction:
             ).fetchone()
             position = following if taken else position
         event = event_from_draft(self._scope, draft, draft.id, self._next("events"), position)
-        guarded.check_parents(self.view, [event], gone=True)
+        check_parents(self.view, [event], gone=True)
         self._insert(number, [(session, event)])
         return True
 
@@ -376,64 +368,6 @@ class SqliteTransaction:
         self._check_open()
         with translated(self._where):
             return vectors.drop(self._connection, self._number, but)
-
-    # ------------------------------------------------------------------------------------------------ the guard
-
-    def log(self, entries: Sequence[GuardEntry]) -> None:
-        """Append to the guard's log and to the hash chain.
-
-        Raises:
-            InputError: A subject could be content, or a reason or name is no code. Nothing of `entries` was written.
-        """
-        self._check_open()
-        if entries:
-            with translated(self._where):
-                at = self._clock.now().isoformat()
-                self._tail = guarded.write_log(self._connection, self._ensure_scope(), at, entries, self._end())
-
-    def release(self, event_id: str) -> Event:
-        """Lift a quarantine: the event is data from now on, is found by its words, and gets vectors. Return it.
-
-        Raises:
-            NotFoundError: The scope has no such event, or it is not quarantined.
-        """
-        self._check_open()
-        with translated(self._where):
-            self._tail = guarded.release(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
-            scopes.touch(self._connection, self._number)
-            return self.view.events([event_id])[0]
-
-    def elevate(self, event_id: str) -> Event:
-        """Give an event authority to act: its owner has confirmed it. Return it.
-
-        Raises:
-            NotFoundError: The scope has no such event, or it is quarantined.
-        """
-        self._check_open()
-        with translated(self._where):
-            self._tail = guarded.elevate(self._connection, self._number, self.view, event_id, self._end(), self._sealer)
-            return self.view.events([event_id])[0]
-
-    def issue(self, token: bytes, subject: str, expires: float) -> None:
-        """Keep a confirmation that was asked for, as hashes; those that have expired are dropped.
-
-        Raises:
-            InputError: The token is not the SHA-256 of a fresh one, or the expiry is no time.
-        """
-        self._check_open()
-        with translated(self._where):
-            now = self._clock.now().timestamp()
-            guarded.issue(self._connection, self._scope, self._ensure_scope(), (token, subject, expires), now, self._sealer)
-
-    def redeem(self, token: bytes, subject: str, now: float) -> bool:
-        """Use a confirmation up; return whether it was this scope's, for this subject, not used before and not expired."""
-        self._check_open()
-        with translated(self._where):
-            return guarded.redeem(self._connection, self._scope, self._number, (token, subject, now), self._sealer)
-
-    def _end(self) -> chain.Tail:
-        """The newest entry of the chain."""
-        return chain.tail(self._connection) if self._tail is None else self._tail
 
     # --------------------------------------------------------------------------------------------------- ending
 
