@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 VOCABULARY = {"errors", "records", "allowance", "protocols", "settings"}
-FOUNDATIONS = {"terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
+FOUNDATIONS = {"bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
 STAGES = {
     "guard", "write", "route", "tiers", "compose", "answer", "validate", "retrieve", "ledger", "models", "importers", "strategies",
 }  # fmt: skip
