@@ -93,9 +93,7 @@ def _end(text: str, at: int, most: int) -> int:
     if at + fits >= len(text):
         return len(text)
     for cut in _CUTS:
-        last = None
-        for last in cut.finditer(text, at + int(fits * _LATE), at + fits):
-            pass
-        if last is not None:
-            return last.end()
+        ends = [match.end() for match in cut.finditer(text, at + int(fits * _LATE), at + fits)]
+        if ends:
+            return ends[-1]
     return at + fits

@@ -362,7 +362,7 @@ def _call_of(call: Mapping[str, Any], where: str, most: int) -> tuple[str, str, 
         found = bounds.excess(arguments, keys=most, depth=_ARGUMENTS_DEPTH, chars=most)
         if found:
             raise LimitError(
-                f"{where}the arguments of a tool call have more than {found.limit:,} {found.what}: keep them elsewhere, and a reference here",
+                f"{where}the arguments of a tool call have more than {found.limit:,} {found.what}: keep them elsewhere",
                 field="tool_calls", limit=found.limit, actual=found.actual,
             )
         try:

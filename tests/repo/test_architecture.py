@@ -69,6 +69,8 @@ ONLY_IN: dict[str, set[str]] = {
     "sentence_transformers": {"models"},
     "torch": {"models"},
     "chromadb": {"models", "ledger"},
+    "phonenumbers": {"guard"},
+    "stdnum": {"guard"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
     "bm25s": {"evaluate"},

@@ -82,7 +82,10 @@ class UntrustedExport:
             self._broken("an event comes after a record or its history, which no export does")
         draft = EventDraft.model_validate({name: value for name, value in inner.items() if name != "position"})
         origin, authority = _capped(draft.origin, draft.authority)
-        admitted = self._guard.admit(draft.model_copy(update={"origin": origin, "authority": authority}), self._scope)
+        # The channel of this call: whoever restores a file has chosen to, and no rate of the file's authors is meant.
+        as_import = origin.model_copy(update={"channel": "import"})
+        admitted = self._guard.admit(draft.model_copy(update={"origin": as_import, "authority": authority}), self._scope)
+        admitted = admitted.model_copy(update={"origin": admitted.origin.model_copy(update={"channel": origin.channel})})
         # The ledger keeps the first of two events with one id.
         self._events.setdefault(str(admitted.id), _Bound(admitted.authority, admitted.origin))
         kept = {**dict(admitted), "origin": admitted.origin.model_dump(mode="json"), "authority": int(admitted.authority)}
