@@ -321,7 +321,8 @@ def check_name(value: str, field: str, limit: int, where: str = "") -> None:
 def _text_of(content: object, where: str, most: int) -> str:
     """Return the text of an OpenAI-style content: a string, or a list of parts of which only the text can be remembered.
 
-    It may be longer than `most` characters, but no list is read far beyond them.
+    Raises:
+        LimitError: The parts together have more than `most` characters; they are not joined then.
     """
     if isinstance(content, str):
         return content
@@ -329,9 +330,10 @@ def _text_of(content: object, where: str, most: int) -> str:
         texts: list[str] = []
         size = 0
         for part in content:
-            size += 1 + (len(texts[-1]) if texts else 0)
-            if size > most + 1:
-                break
+            size += 1 + len(texts[-1]) if texts else 0
+            if size > most:
+                raise LimitError(f"{where}the parts of the text have more than {most:,} characters, which is the limit: split it, or raise "
+                                 "Settings.limits.text_chars", field="text", limit=most, actual=size)
             if isinstance(part, str):
                 texts.append(part)
             elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
