@@ -98,7 +98,8 @@ def _phone(chance: random.Random) -> str:
         return str(chance.randrange(2, 10)) + _of(chance, string.digits, n - 1)
 
     return chance.choice([
-        lambda: f"+351 9{digits(2)} {digits(3)} {digits(3)}", lambda: f"+49 30 {digits(7)}", lambda: f"+1 {north(3)}-{north(3)}-{digits(4)}",
+        lambda: f"+351 9{digits(2)} {digits(3)} {digits(3)}", lambda: f"+49 30 {digits(7)}",
+        lambda: f"+1 {north(3)}-{north(3)}-{digits(4)}",
         lambda: f"({north(3)}) {north(3)}-{digits(4)}", lambda: f"{north(3)}-{north(3)}-{digits(4)}",
         lambda: f"030 {digits(7)}",
         lambda: f"06 {digits(2)} {digits(2)} {digits(2)} {digits(2)}", lambda: f"+44 20 {digits(4)} {digits(4)}", lambda: f"138{digits(8)}",

@@ -29,8 +29,8 @@ TOPICS = (
 
 def event(id: str, text: str, origin: Origin, seq: int = 1) -> Event:
     return Event(
-        id=id, seq=seq, scope=SCOPE, position=seq, kind="message", role="tool", speaker="t", text=text, at="2026-05-20", ts=0.0, origin=origin,
-        authority=Authority.DATA,
+        id=id, seq=seq, scope=SCOPE, position=seq, kind="message", role="tool", speaker="t", text=text, at="2026-05-20", ts=0.0,
+        origin=origin, authority=Authority.DATA,
     )  # fmt: skip
 
 

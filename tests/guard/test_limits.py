@@ -87,7 +87,7 @@ def test_an_endless_iterable_is_read_no_further_than_the_limit(clock: FixedClock
 
 
 def test_the_bounds_hold_past_the_intake() -> None:
-    draft = EventDraft(session="s", role="tool", speaker="t", text="x", at="2026-05-20", ts=0.0, origin=Origin.tool("t"), authority=Authority.DATA)
+    draft = outside(Origin.tool("t"))
     for change in ({"text": "x" * 1_000_001}, {"meta": deep(20)}, {"meta": dict.fromkeys(map(str, range(1_000)))}):
         with pytest.raises(WriteRejected) as caught:
             DefaultGuard().admit(draft.model_copy(update=change), SCOPE)

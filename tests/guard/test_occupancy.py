@@ -16,8 +16,8 @@ WEB = Origin.web("https://x.example.org")
 
 def hit(number: int, text: str, origin: Origin = WEB, parents: tuple[str, ...] = ()) -> Hit:
     return Hit(Event(
-        id=f"e{number}", seq=number, scope=SCOPE, position=number, kind="message", role="tool", speaker="t", text=text, at="2026-05-20", ts=0.0,
-        origin=origin, authority=Authority.DATA, meta={PARENTS: list(parents)} if parents else {},
+        id=f"e{number}", seq=number, scope=SCOPE, position=number, kind="message", role="tool", speaker="t", text=text, at="2026-05-20",
+        ts=0.0, origin=origin, authority=Authority.DATA, meta={PARENTS: list(parents)} if parents else {},
     ), 1.0 - number / 100)  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ ORDINARY = [
 
 def draft(text: str, origin: Origin | None = None, **more: Any) -> EventDraft:
     return EventDraft(**{
-        "session": "s", "role": "user", "speaker": "Ana", "text": text, "at": "2026-05-20", "ts": 0.0, "origin": origin or Origin.user("ana"),
-        "authority": Authority.DATA, **more,
+        "session": "s", "role": "user", "speaker": "Ana", "text": text, "at": "2026-05-20", "ts": 0.0,
+        "origin": origin or Origin.user("ana"), "authority": Authority.DATA, **more,
     })  # fmt: skip
 
 
@@ -115,7 +116,8 @@ def test_a_class_can_be_quarantined_or_kept() -> None:
 def test_meta_and_addresses_and_tool_calls_are_redacted(memory: Memory) -> None:
     mine = memory.scope(user="ana")
     mine.add(
-        {"role": "assistant", "tool_calls": [{"name": "deploy", "arguments": {"token": KEY, "to": "prod"}}], "meta": {"a": [{"b": f"x {KEY}"}]}},
+        {"role": "assistant", "tool_calls": [{"name": "deploy", "arguments": {"token": KEY, "to": "prod"}}],
+         "meta": {"a": [{"b": f"x {KEY}"}]}},
         meta={"password": "plainword", "count": 3},
     )
     mine.add("Soup.", origin=Origin.web("https://bo:Sup3rSecret@example.org/x"), role="tool")
@@ -184,7 +186,7 @@ def test_redacting_twice_changes_nothing_and_findings_do_not_overlap(seed: int, 
     text = f"{before} {secret(random.Random(seed))[1]} {after}"
     redactor = Redactor()
     found = redactor.find(text)
-    assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(found))
     assert redactor.mask(redactor.mask(text)) == redactor.mask(text)
 
 

@@ -1,13 +1,13 @@
 """A memory from outside that is among the best hits of everything is held back until somebody has looked at it (guard spec T17, S2.5).
 
 Carriers of a planted text are written to be near many unrelated questions (semantic aliasing). A note that answers many questions about one
-thing is no such carrier: questions that share a content word count as one.
+thing is no such carrier: questions that it meets with the same word count as one.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from tierkeep.records import FROM_OUTSIDE, GuardEntry, Hit, Query, Scope
@@ -23,33 +23,52 @@ _MOST_SCOPES = 256
 _MANY = 300
 #: How many times the share of an average memory a hub has at least (ours): where there is little, everything is among the best.
 _ABOVE_AVERAGE = 3.0
+#: Content words of a question, and memories whose words are remembered at once (ours).
 _MOST_TERMS = 64
+#: Characters of a memory whose words are looked at (ours).
+_SCAN = 4_096
 
 
 class _Window:
     """The last questions of one owner: their content words, and which memories from outside were among their best hits."""
 
     def __init__(self, size: int) -> None:
-        self.asked: deque[tuple[frozenset[str], set[str]]] = deque(maxlen=size)
+        self.asked: deque[tuple[frozenset[str], dict[str, frozenset[str]]]] = deque(maxlen=size)
         self.seen: set[str] = set()
         self.held: OrderedDict[str, None] = OrderedDict()
         self.reviewed: OrderedDict[str, None] = OrderedDict()
+        self._terms: OrderedDict[str, frozenset[str]] = OrderedDict()
 
-    def note(self, terms: frozenset[str], best: Sequence[str]) -> None:
-        """Take down a question; one that was just asked in the same words is the same question."""
+    def note(self, terms: frozenset[str], best: Sequence[Hit]) -> None:
+        """Take down a question with what it has in common with its best hits; one asked again in the same words is the same."""
+        shared = {hit.item.id: terms & self._terms_of(hit) for hit in best}
         for asked, outside in self.asked:
             if asked == terms:
-                outside.update(best)
+                outside.update(shared)
                 return
-        self.asked.append((terms, set(best)))
+        self.asked.append((terms, shared))
+
+    def _terms_of(self, hit: Hit) -> frozenset[str]:
+        known = self._terms.get(hit.item.id)
+        if known is None:
+            known = self._terms[hit.item.id] = frozenset(analyze(hit.item.text[:_SCAN]))
+            while len(self._terms) > _MOST_TERMS:
+                self._terms.popitem(last=False)
+        return known
 
     def topics(self, id: str | None = None) -> int:
-        """Return how many of the questions (those with this memory among their best) share no content word with one another."""
+        """Return how many of the questions have nothing in common with one another.
+
+        With a memory's id, of those that have it among their best: there, what counts as common is what the memory shares with them. Where
+        that is nothing (it was found by its meaning), it is the questions' own words, without those that most questions have.
+        """
+        common = {term for term, n in Counter(term for terms, _ in self.asked for term in terms).items() if 2 * n > len(self.asked) > 3}
         used: set[str] = set()
         count = 0
         for terms, outside in self.asked:
-            if (id is None or id in outside) and terms and used.isdisjoint(terms):
-                used |= terms
+            about = (outside.get(id) if id is not None else None) or terms - common
+            if (id is None or id in outside) and about and used.isdisjoint(about):
+                used |= about
                 count += 1
         return count
 
@@ -112,9 +131,9 @@ class HubnessCheck:
             window.seen.update(hit.item.id for hit in hits[:_MANY])
         # What is held back leaves its place to the next: a question counts for what would have been shown.
         ranked = [hit for hit in hits if hit.item.id not in window.held][: self._settings.hub_k]
-        best = [hit.item.id for hit in ranked if hit.item.origin.source in FROM_OUTSIDE]
+        best = [hit for hit in ranked if hit.item.origin.source in FROM_OUTSIDE]
         window.note(frozenset(analyze(query.text)[:_MOST_TERMS]), best)
-        new = [id for id in best if id not in window.reviewed and self._is_hub(window, id)]
+        new = [id for id in (hit.item.id for hit in best) if id not in window.reviewed and self._is_hub(window, id)]
         for id in new:
             window.held[id] = None
         while len(window.held) > _MANY:

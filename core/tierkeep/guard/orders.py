@@ -14,7 +14,8 @@ from tierkeep.guard.languages import lexicon as word
 
 _TOKEN = re.compile(
     r"(?P<address>https?://[^\s<>\"')\]]{1,512}|[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}|\bwww\.[\w./-]{1,256})"
-    r"|(?P<account>\b(?:[A-Z]{2}\d{2}[A-Z0-9]{10,30}|[A-Z]{2,16}(?:-[A-Z0-9]{1,16}){0,3}-(?:[A-Z]{1,16}|\d{2,12})|(?:\w{1,16}-){0,3}0x[0-9a-fA-F]{2,64}|\d{8,20})\b)"
+    r"|(?P<account>\b(?:[A-Z]{2}\d{2}[A-Z0-9]{10,30}|[A-Z]{2,16}(?:-[A-Z0-9]{1,16}){0,3}-(?:[A-Z]{1,16}|\d{2,12})"
+    r"|(?:\w{1,16}-){0,3}0x[0-9a-fA-F]{2,64}|\d{8,20})\b)"
     r"|(?P<unspaced>[\u3400-\u9fff]{1,256})"
     r"|(?P<word>[^\W\d_][\w]*(?:[-'’][^\W_]+)*|2fa)"
     r"|(?P<end>[.!?;。！？；\n…]+)",
@@ -158,9 +159,9 @@ def _left_out(row: list[int]) -> bool:
 def _goes_to(row: list[int], target: int) -> bool:
     """Return whether something is sent, and not forbidden to be, with an address near."""
     for place, bits in enumerate(row):
-        if bits & word.EGRESS and not any(other & word.NOT for other in row[max(0, place - 3) : place]):
-            if any(other & target for other in row[max(0, place - _CLAUSE) : place + 1 + _CLAUSE]):
-                return True
+        forbidden = any(other & word.NOT for other in row[max(0, place - 3) : place])
+        if bits & word.EGRESS and not forbidden and any(other & target for other in row[max(0, place - _CLAUSE) : place + 1 + _CLAUSE]):
+            return True
     return False
 
 

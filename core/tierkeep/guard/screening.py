@@ -76,9 +76,10 @@ _HINTS = {
     "from_now_on": re.compile(r"\bfrom now on\b", re.I),
     "runs_remote_code": re.compile(r"\b(?:curl|wget)\b[^\n|]{0,200}\|\s{0,4}(?:sudo )?(?:ba|z|da)?sh\b", re.I),
     "fakes_result": re.compile(
-        r"\b(?:mark|stamp|flag|report|record|set)\w{0,3}\b.{0,60}\b(?:as )?(?:passed|successful|complete|clean|approved|sanitized|final|ok)\b", re.I
+        r"\b(?:mark|stamp|flag|report|record|set)\w{0,3}\b.{0,60}\b(?:as )?"
+        r"(?:passed|successful|complete|clean|approved|sanitized|final|ok)\b", re.I,
     ),
-    # A picture whose address carries something out, a comment that no reader of the page sees.
+    # A picture whose address would carry something out.
     "hidden_picture": re.compile(r"!\[[^\]\n]{0,200}\]\(https?://[^)\s]{1,500}[?&=][^)\s]{0,500}[{\[<$%]"),
 }
 #: Signals of `orders` that count only together with another.
