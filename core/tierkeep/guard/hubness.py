@@ -23,6 +23,8 @@ _MOST_SCOPES = 256
 _MANY = 300
 #: How many times the share of an average memory a hub has at least (ours): where there is little, everything is among the best.
 _ABOVE_AVERAGE = 3.0
+#: Share of the best hit's score from which a hit is one of the best (ours): a neighbour of a hit has less.
+_OF_THE_BEST = 0.5
 #: Content words of a question, and memories whose words are remembered at once (ours).
 _MOST_TERMS = 64
 #: Characters of a memory whose words are looked at (ours).
@@ -131,7 +133,8 @@ class HubnessCheck:
             window.seen.update(hit.item.id for hit in hits[:_MANY])
         # What is held back leaves its place to the next: a question counts for what would have been shown.
         ranked = [hit for hit in hits if hit.item.id not in window.held][: self._settings.hub_k]
-        best = [hit for hit in ranked if hit.item.origin.source in FROM_OUTSIDE]
+        floor = _OF_THE_BEST * max((hit.score for hit in ranked), default=0.0)
+        best = [hit for hit in ranked if hit.item.origin.source in FROM_OUTSIDE and hit.score >= floor]
         window.note(frozenset(analyze(query.text)[:_MOST_TERMS]), best)
         new = [id for id in (hit.item.id for hit in best) if id not in window.reviewed and self._is_hub(window, id)]
         for id in new:
