@@ -21,9 +21,9 @@ HOSTILE = (
     "-----BEGIN ", "ignore all ", "system ", "send to ", "_", "[", "(", "ab12", "+1", "SG.", "curl ", "mark ", "remember ", "never tell ",
     "\u5ffd\u7565", "A1-", "0x",
 )  # fmt: skip
-SHORT, LONG = 8_000, 32_000
+SHORT, LONG = 4_000, 16_000
 #: Times below this are noise.
-_NOISE_S = 0.004
+_NOISE_S = 0.03
 
 
 def patterns() -> list[tuple[str, re.Pattern[str]]]:

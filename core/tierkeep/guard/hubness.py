@@ -133,7 +133,7 @@ class HubnessCheck:
             window.seen.update(hit.item.id for hit in hits[:_MANY])
         # What is held back leaves its place to the next: a question counts for what would have been shown.
         ranked = [hit for hit in hits if hit.item.id not in window.held][: self._settings.hub_k]
-        floor = _OF_THE_BEST * max((hit.score for hit in ranked), default=0.0)
+        floor = _OF_THE_BEST * max((hit.score for hit in hits), default=0.0)
         best = [hit for hit in ranked if hit.item.origin.source in FROM_OUTSIDE and hit.score >= floor]
         window.note(frozenset(analyze(query.text)[:_MOST_TERMS]), best)
         new = [id for id in (hit.item.id for hit in best) if id not in window.reviewed and self._is_hub(window, id)]
