@@ -92,7 +92,7 @@ def _turned(row: list[int]) -> list[int]:
             before = any(other & word.NOT for other in row[max(0, place - 4) : place])
             if bits & word.WEAKEN and (before or (place + 1 < len(row) and row[place + 1] & word.NOT)):
                 turned[place] &= ~word.WEAKEN
-            elif bits & word.ASK and before and not bits & word.WEAKEN:
+            elif bits & word.ASK and before and not bits & (word.WEAKEN | word.CONTROL):  # "verification" is no verb
                 turned[place] |= word.WEAKEN
     return turned
 

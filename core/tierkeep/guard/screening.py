@@ -61,7 +61,7 @@ _SIGNALS = {
         re.I,
     ),
     "exfiltrates": re.compile(
-        r"\b(?:send|forward|post|upload|transmit|email|exfiltrate|submit)\b.{0,60}"
+        r"(?<!\bnever )(?<!\bnot )(?<!\bdon't )\b(?:send|forward|post|upload|transmit|email|exfiltrate|submit)\b.{0,60}"
         r"\b(?:user(?:'s)?|their|profile|conversation|memory|memories|credentials?|passwords?|history|personal data)\b"
         r".{0,60}\b(?:to|at)\b",
         re.I,
