@@ -521,7 +521,7 @@ class AMemGuardSettings(_Group):
         least: Divergence that it must have at least (3.9: 0.6).
         outlier_voices: Voices below which no divergence stands out (ours, measured: the deviation of three values is chance, and with three
             voices 2 to 4 % of benign memories were held back).
-        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
+        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 1 to
             4 % of benign memories were held back, and up to a third of them among a majority of poison).
         eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
         min_samples: Neighbours, itself included, that make a core (3.6: 2).
