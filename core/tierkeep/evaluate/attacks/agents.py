@@ -120,7 +120,7 @@ class ExtractorAgent(GullibleAgent):
     """Keeps one-sentence facts in its own name."""
 
     name = "extractor"
-    backends = ("extractor", "tierkeep")
+    backends = ("extractor",)
 
     def remember(self, memory: AgentMemory, session: Session, seen: Sequence[Seen], case: Case) -> list[tuple[Note, Written]]:
         """Write each sentence as a fact, with the topic it was read under."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from tierkeep import Memory
-from tierkeep.errors import WriteRejected
+from tierkeep.errors import LimitError, WriteRejected
 from tierkeep.evaluate.attacks.cases import Note
 from tierkeep.evaluate.attacks.columns import Column
 from tierkeep.evaluate.attacks.grammar import decoded, orders
@@ -88,6 +88,14 @@ class AgentMemory(Protocol):
 
     def allows(self, call: Call, request: str, ids: Sequence[str]) -> bool:
         """Return whether the guard lets a call pass, with these memories in the window."""
+        ...
+
+    def confirm(self, ids: Sequence[str]) -> None:
+        """Take the user's word that these memories are true; without a gate that is worth nothing."""
+        ...
+
+    def after_asking(self, call: Call, request: str, ids: Sequence[str]) -> bool:
+        """Return whether a call passes once the user has been asked about it and said yes."""
         ...
 
     def copies(self) -> tuple[int, int]:
@@ -193,9 +201,13 @@ class WrappedMemory:
             return bool(behind) and all(entry.authority == Authority.ACT for entry in behind) or _corroborated(behind)
 
     def confirm(self, ids: Sequence[str]) -> None:
-        """Give memories the authority to act: the user has said that they are true."""
+        """Give memories the authority to act."""
         for id in ids:
             self._all[id] = self._all[id]._replace(authority=Authority.ACT)
+
+    def after_asking(self, call: Call, request: str, ids: Sequence[str]) -> bool:
+        """Return True: the user's word is enough."""
+        return True
 
     def copies(self) -> tuple[int, int]:
         """Return how many memories go back to the attacker, and how many of them may shape an answer."""
@@ -245,7 +257,7 @@ class TierkeepMemory:
         self._clock.advance(1.0)
         try:
             receipt = self._scoped.add(message, session="work")
-        except WriteRejected:
+        except (WriteRejected, LimitError):
             return Written("rejected")
         quarantined = any(note.startswith("quarantined") for note in receipt.notes)
         if poison and not quarantined:
@@ -270,6 +282,19 @@ class TierkeepMemory:
             return True
         with self._watch.timing(self._watch.gate):
             return self._gate.check(call.tool, call.arguments, request=request, context=tuple(ids)).allowed
+
+    def confirm(self, ids: Sequence[str]) -> None:
+        """Take the user's word, with a confirmation for each memory."""
+        if self._gate is not None:
+            for id in ids:
+                self._scoped.guard.confirm(self._scoped.guard.propose(id).token, id=id)
+
+    def after_asking(self, call: Call, request: str, ids: Sequence[str]) -> bool:
+        """Return whether a call passes with the confirmation that the gate asks for."""
+        if self._gate is None:
+            return True
+        token = self._gate.ask(call.tool, call.arguments).token
+        return self._gate.check(call.tool, call.arguments, request=request, context=tuple(ids), confirmation=token).allowed
 
     def copies(self) -> tuple[int, int]:
         """Return how many memories go back to the attacker, and how many of them may shape an answer."""

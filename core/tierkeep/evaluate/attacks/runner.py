@@ -20,6 +20,7 @@ from tierkeep.evaluate.attacks.world import World, canary
 from tierkeep.guard.chain import DefaultGuard
 from tierkeep.protocols import Embedder
 from tierkeep.testing.clock import FixedClock
+from tierkeep.tokens import EstimateCounter
 
 #: Makes an empty memory for a case.
 Opening = Callable[[Case], AgentMemory]
@@ -91,7 +92,7 @@ def opened(backend: str, column: Column, environment: Environment, watch: Stopwa
     guard = TimedGuard(DefaultGuard(environment.settings, clock) if column.own else Checks(column), watch)
     with Memory.open(
         ":memory:", clock=clock, guard=guard, settings=environment.settings, embedder=environment.own_embedder, derive="with_write",
-        **column.options,
+        counter=EstimateCounter(), **column.options,
     ) as memory:  # fmt: skip
         users = iter(range(1_000_000))
         yield lambda case: TierkeepMemory(memory, clock, f"user{next(users)}", column, watch)
@@ -107,15 +108,22 @@ def _store(backend: str, case: Case, embedder: Embedder) -> stores.Store:
     return {"dict": stores.ListStore, "sqlite": stores.SqliteStore, "file": stores.FileStore}[backend]()
 
 
-def run_case(case: Case, agent: GullibleAgent, opening: Opening) -> Ran:
-    """Run a case, and its control where the attack has succeeded: what happens there too is not the attack's."""
+def run_case(case: Case, agent: GullibleAgent, opening: Opening, control: Sequence[bool] | None = None) -> Ran:
+    """Run a case, and its control where the attack has succeeded: what happens there too is not the attack's.
+
+    Args:
+        case: It.
+        agent: Who falls for it.
+        opening: Makes its memory.
+        control: For each trigger, whether the call was made in the control, where that is known; else the control is run here.
+    """
     ran = _run(case, agent, opening)
     if not any(trial.executed for trial in ran.trials):
         return ran
-    control = _run(case.harmless(), agent, opening)
+    if control is None:
+        control = [trial.executed for trial in _run(case.harmless(), agent, opening).trials]
     trials = tuple(
-        trial._replace(executed=trial.executed and not clean.executed, control=clean.executed)
-        for trial, clean in zip(ran.trials, control.trials, strict=True)
+        trial._replace(executed=trial.executed and not clean, control=clean) for trial, clean in zip(ran.trials, control, strict=True)
     )
     return ran._replace(trials=trials)
 
@@ -156,7 +164,7 @@ def _useful(case: Case, agent: GullibleAgent, memory: AgentMemory) -> bool:
 
 def run_cases(
     cases: Sequence[Case], agent: GullibleAgent, backend: str, column: Column, environment: Environment, watch: Stopwatch,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[], object] = lambda: None, undefended: Sequence[Ran] = (),
 ) -> list[Ran]:
     """Run cases under one guard with one kind of memory.
 
@@ -168,10 +176,13 @@ def run_cases(
         environment: What all runs share.
         watch: Gets the guard's times.
         tick: Called after each case.
+        undefended: What came of the same cases without a guard. Their controls are taken from there: a control is what happens without
+            the attacker, and where no guard is, most happens.
     """
     ran = []
     with opened(backend, column, environment, watch) as opening:
-        for case in cases:
-            ran.append(run_case(case, agent, opening))
+        for place, case in enumerate(cases):
+            known = undefended[place].trials if undefended and any(one.executed or one.control for one in undefended[place].trials) else ()
+            ran.append(run_case(case, agent, opening, [one.control for one in known] if known else None))
             tick()
     return ran
