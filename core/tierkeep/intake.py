@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tierkeep.dates.timestamps import parse_at
 from tierkeep.errors import InputError, LimitError, ScopeError
 from tierkeep.protocols import Clock
-from tierkeep.records import Authority, EventDraft, EventKind, Message, Origin, Role, Scope, Skipped, Source
+from tierkeep.records import PARENTS, Authority, EventDraft, EventKind, Message, Origin, Role, Scope, Skipped, Source
 from tierkeep.settings import Limits, Settings
 
 When: TypeAlias = datetime | date | str | int | float
@@ -29,12 +29,13 @@ Addable: TypeAlias = str | Message | Mapping[str, Any]
 _KEYS = {
     "role": "role", "content": "text", "text": "text", "name": "speaker", "speaker": "speaker", "at": "at", "timestamp": "at",
     "created_at": "at", "id": "id", "origin": "origin", "tool_calls": "tool_calls", "meta": "meta", "metadata": "meta",
-    "tool_call_id": "tool_call_id", "refusal": "refusal",
+    "tool_call_id": "tool_call_id", "refusal": "refusal", "derived_from": "derived_from",
 }  # fmt: skip
 _ROLES: dict[str, Role] = {
     "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "model": "assistant", "tool": "tool",
     "function": "tool", "system": "system", "developer": "system",
 }  # fmt: skip
+_RESERVED = "tierkeep."
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -67,6 +68,7 @@ class Defaults:
     origin: Origin | None = None
     id: str | None = None
     meta: Mapping[str, Any] | None = None
+    derived_from: Sequence[str] = ()
 
 
 class Reader:
@@ -80,6 +82,7 @@ class Reader:
 
     def __init__(self, settings: Settings, clock: Clock, origin_of: Any) -> None:
         self._limits: Limits = settings.limits
+        self._must_say = settings.guard.require_origin
         self._zone: tzinfo = ZoneInfo(settings.timezone)
         self._clock = clock
         self._origin_of = origin_of
@@ -147,7 +150,8 @@ class Reader:
         call_id = str(values.pop("tool_call_id", ""))
         refusal = values.pop("refusal", "")
         values["text"] = _text_of(values.get("text") or refusal or "", where)
-        values["role"] = _role_of(values.get("role", defaults.role or "user"), where)
+        if said := values.pop("role", None) or defaults.role:
+            values["role"] = _role_of(said, where)
         calls = values.get("tool_calls", ())
         if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
             raise InputError(f"{where}tool_calls must be a list of calls, not a {type(calls).__name__}", field="tool_calls")
@@ -169,11 +173,17 @@ class Reader:
         when = message.at if message.at is not None else defaults.at
         time = self._parsed(when if when is not None else self._clock.now(), where)
         notes.update(dict.fromkeys(time.notes))
+        if self._must_say and not (message.origin or defaults.origin or defaults.role or "role" in message.model_fields_set):
+            raise InputError(f"{where}say who it comes from: give a role, or origin=Origin.…()", field="origin")
         role = message.role if message.role != "user" or defaults.role is None else _role_of(defaults.role, where)
         speaker = message.speaker or defaults.speaker or role
         origin = message.origin or defaults.origin or self._origin_of(role, message.speaker or defaults.speaker or "")
         session = self._session(scope, defaults, time.iso[:10])
         meta = {**(defaults.meta or {}), **message.meta}
+        if reserved := next((key for key in meta if str(key).startswith(_RESERVED)), None):
+            raise InputError(f"{where}meta keys that begin with {_RESERVED!r} are tierkeep's own: rename {reserved!r}", field="meta")
+        if parents := (*message.derived_from, *defaults.derived_from):
+            meta[PARENTS] = list(dict.fromkeys(parents))
         if call_id:
             meta["tool_call_id"] = call_id
         self._check(message.text, speaker, session, message.id or defaults.id, meta, where)
@@ -246,6 +256,9 @@ class _Time:
 
 def _check_defaults(defaults: Defaults) -> None:
     """Check the types of what was said once for a whole call, before it meets a message."""
+    parents = defaults.derived_from
+    if isinstance(parents, (str, bytes)) or not all(isinstance(id_, str) for id_ in parents):
+        raise InputError("derived_from must be a list of ids, as receipts have them", field="derived_from")
     for field in ("speaker", "session", "id"):
         value = getattr(defaults, field)
         if value is not None and not isinstance(value, str):

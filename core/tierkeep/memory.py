@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, ScopeError, SettingsError
-from tierkeep.protocols import ChatModel, Clock, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
+from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     Scope,
     Spent,
@@ -23,7 +23,10 @@ from tierkeep.twins import twin
 # The parts are imported when a memory is opened: `import tierkeep` in an application that may never open one stays cheap.
 if TYPE_CHECKING:
     from tierkeep.deriving import Derive
+    from tierkeep.guard.lessons import Lessons
+    from tierkeep.ledger.seal import Seal
     from tierkeep.presets import Builder
+    from tierkeep.skills import Skills
 
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
 _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
@@ -64,6 +67,7 @@ class Memory:
         vectors: VectorIndex | None = None,
         reranker: Reranker | None = None,
         sifter: ChatModel | None = None,
+        consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
@@ -71,9 +75,12 @@ class Memory:
         from tierkeep.deriving import Deriving
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
+        from tierkeep.guard.lessons import Lessons
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.presets import Parts, build
+        from tierkeep.retrieve.containing import Containing
+        from tierkeep.retrieve.indexes import ScopeIndexes
         from tierkeep.skills import Skills
 
         self._ledger = ledger
@@ -86,7 +93,12 @@ class Memory:
         guard = DefaultGuard(settings, clock) if guard is None else guard
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        self._preset = build(preset, Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting))
+        indexes = ScopeIndexes(settings.index_bytes)
+        self._containing = Containing(indexes)
+        self._lessons = Lessons(settings.amemguard, embedder)
+        comparing = _consensus(consensus, settings, self._skills, self._lessons)
+        parts = Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting, indexes, comparing)
+        self._preset = build(preset, parts)
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
@@ -110,7 +122,9 @@ class Memory:
         clock: Clock | None = None,
         counter: TokenCounter | None = None,
         guard: Guard | None = None,
+        consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
+        seal: Seal | None = None,
     ) -> Memory:
         """Open a memory, and create it when there is none.
 
@@ -127,9 +141,12 @@ class Memory:
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
+            consensus: Compares what was retrieved, and holds back what disagrees (A-MemGuard): by "rules", by the chat "model" in two calls
+                a read, or an object of your own. Off otherwise.
             derive: When vectors are made, and when presets with records of their own (hymem, dmem) derive them: "with_write", on a thread
                 in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
                 model, and with the write without one.
+            seal: Key of an embedded store that notices every change made without it (`tierkeep.ledger.Seal`).
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -144,10 +161,13 @@ class Memory:
             "reranker": reranker, "sifter": sifter,
         }
         _check_parts(preset, settings, parts)
+        _check_consensus(consensus, chat)
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
-        ledger = _embedded(where, clock, durability) if isinstance(where, (str, Path)) else where
+        if seal is not None and not isinstance(where, (str, Path)):
+            raise SettingsError("seal= is for a store that is opened here; give it to the ledger that you hand over")
+        ledger = _embedded(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(
@@ -162,6 +182,7 @@ class Memory:
             vectors=vectors,
             reranker=reranker,
             sifter=sifter,
+            consensus=consensus,
             derive=derive,
         )
 
@@ -213,8 +234,13 @@ class Memory:
             "embedder": self._embedder.identity if self._embedder else "none",
             "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
             "reranker": self._reranker.name if self._reranker else "none",
-            "chat": self._skills.name if self._skills else "none", "settings_sha256": self._settings.sha256(),
+            "chat": self._skills.name if self._skills else "none", "consensus": self._compares(),
+            "settings_sha256": self._settings.sha256(),
         }
+
+    def _compares(self) -> str:
+        consensus = self._preset.read.consensus
+        return "none" if consensus is None else str(getattr(consensus, "name", type(consensus).__name__))
 
     def close(self) -> None:
         """Release the files. A second call does nothing. What the background has not come to is done after the next opening."""
@@ -260,15 +286,42 @@ def _check_parts(preset: object, settings: object, parts: Mapping[str, object]) 
             raise SettingsError(f"{argument} must be an object with {wanted}, such as {example}, not {_kind(part)}")
 
 
+def _check_consensus(consensus: object, chat: ChatModel | None) -> None:
+    if consensus == "model" and chat is None:
+        raise SettingsError("consensus='model' asks the chat model, and chat= is missing: give one, or take consensus='rules'")
+    works = all(callable(getattr(consensus, verb, None)) for verb in ("agree", "lessons"))
+    works = works and isinstance(getattr(consensus, "calls", None), int)
+    if consensus not in (None, "rules", "model") and (isinstance(consensus, type) or not works):
+        given = repr(consensus) if isinstance(consensus, str) else _kind(consensus)
+        raise SettingsError(f"consensus must be 'rules', 'model', or an object with agree(), lessons() and calls (a number), not {given}")
+
+
+def _consensus(
+    consensus: Literal["rules", "model"] | Consensus | None, settings: Settings, skills: Skills | None, lessons: Lessons
+) -> Consensus | None:
+    if not isinstance(consensus, str):
+        return consensus
+    from tierkeep.guard.amemguard.backends import LlmBackend, RulesBackend
+    from tierkeep.guard.amemguard.consensus import AMemGuard
+
+    if consensus == "model" and skills is not None:
+        return AMemGuard(LlmBackend(skills, settings.amemguard), settings.amemguard, lessons)
+    return AMemGuard(RulesBackend(settings.amemguard), settings.amemguard, lessons)
+
+
 def _kind(value: object) -> str:
     return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"an object of type {type(value).__name__}"
 
 
-def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"]) -> Ledger:
+def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
+    from tierkeep.ledger.seal import Seal
     from tierkeep.ledger.sqlite import SqliteLedger
+
+    if seal is not None and not isinstance(seal, Seal):
+        raise SettingsError(f"seal must be a key, such as tierkeep.ledger.Seal.from_env(), not {_kind(seal)}")
 
     if not str(where).strip():
         raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
     if "://" in str(where):
         raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
-    return SqliteLedger(where, clock=clock, durability=durability)
+    return SqliteLedger(where, clock=clock, durability=durability, seal=seal)

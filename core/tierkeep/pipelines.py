@@ -3,7 +3,7 @@
 ```
 observe   Event ─▶ guard.admit ─▶ ledger.append ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply      one transaction
 derive    backlog ─▶ segment ─▶ extract ─▶ reconcile ─▶ ledger.apply                                     one transaction a span
-recall    Query ─▶ route ─▶ tier.gather ─▶ guard.release ─▶ compose ─▶ Evidence                         empty: next plan
+recall    Query ─▶ route ─▶ tier.gather ─▶ guard.release ─▶ (consensus) ─▶ compose ─▶ Evidence                         empty: next plan
 ask       … recall … ─▶ answer ─▶ validate ─▶ Answer                                                     not supported: next plan
 forget    ledger.forget (closure, sweep) ─▶ extract ─▶ reconcile ─▶ ledger.apply                          what lost a source
 ```
@@ -20,12 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tierkeep.admitting import admitted, bounded, quarantines
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
 from tierkeep.backlog import Backlog
 from tierkeep.errors import OpRefused, StorageError
 from tierkeep.protocols import (
     Answerer,
     Composer,
+    Consensus,
     Extractor,
     Guard,
     Ledger,
@@ -119,7 +121,7 @@ class WriteStages:
 
 @dataclass(frozen=True, slots=True)
 class ReadStages:
-    """What a question passes through."""
+    """What a question passes through. Without a consensus, what the guard releases is composed as it is."""
 
     router: Router
     tiers: Mapping[str, Tier]
@@ -129,6 +131,7 @@ class ReadStages:
     validator: Validator
     policy: Policy
     ceilings: Ceilings
+    consensus: Consensus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +152,13 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         WriteRejected: The guard refuses one of the drafts; nothing is stored.
         StorageError: The ledger cannot write; nothing is stored.
     """
-    admitted = [stages.guard.admit(draft, scope) for draft in drafts]
+    allowed = admitted(drafts, scope, ledger, stages.guard)
     records: list[str] = []
     with ledger.transaction(scope) as transaction:
         before = transaction.view.last_seq
-        appended = transaction.append(admitted)
+        appended = transaction.append([bounded(draft, transaction.view) for draft in allowed])
         new = [event for event, duplicate in appended if not duplicate]
+        transaction.log(quarantines(new))
         for deriver in stages.immediate if new else ():
             behind = transaction.cursor(deriver.name) < before
             unread = list(transaction.view.scan(after_seq=transaction.cursor(deriver.name))) if behind else new
@@ -343,8 +347,12 @@ def _cut_short(step: Step) -> Step:
 
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
-    released = stages.guard.release(gathered.hits, query)
-    return stages.composer.compose(query, plan, gathered._replace(hits=released), view)
+    released = gathered._replace(hits=stages.guard.release(gathered.hits, query))
+    if stages.consensus is not None and released.hits:
+        agreement = stages.consensus.agree(released.hits, query, view, allowance)
+        note = "; ".join(filter(None, (released.note, agreement.note)))
+        released = released._replace(hits=agreement.kept, note=note)
+    return stages.composer.compose(query, plan, released, view)
 
 
 def _gather_only(

@@ -17,7 +17,7 @@ from tierkeep.errors import SettingsError
 from tierkeep.pipelines import Deriver, ReadStages, WriteStages
 from tierkeep.prompts import dmem as dmem_prompts
 from tierkeep.prompts import hymem as hymem_prompts
-from tierkeep.protocols import Answerer, Embedder, Guard, Reranker, Tier, TokenCounter, Validator, VectorIndex
+from tierkeep.protocols import Answerer, Consensus, Embedder, Guard, Reranker, Tier, TokenCounter, Validator, VectorIndex
 from tierkeep.retrieve.dense import Dense
 from tierkeep.retrieve.derived import DerivedSearch
 from tierkeep.retrieve.indexes import ScopeIndexes
@@ -84,8 +84,10 @@ class Parts:
         embedder: Makes vectors; None without one.
         vectors: Searches them; exactly and in memory when None.
         reranker: Reads the best hits again (`auto`, `memflow`); None without one.
+        indexes: The lexical indexes of recently used scopes; new ones when None.
         sifter: The skills of a small model that ranks conversations before anything of them is read (`auto`, `memflow`: MemSifter); None
             without one.
+        consensus: Compares what was retrieved before it is shown; None for no comparison.
     """
 
     settings: Settings
@@ -96,6 +98,8 @@ class Parts:
     vectors: VectorIndex | None = None
     reranker: Reranker | None = None
     sifter: Skills | None = None
+    indexes: ScopeIndexes | None = None
+    consensus: Consensus | None = None
 
 
 #: Tokens set aside for one call of a re-ranker or a sifter: a hundred lines of chat or twenty glimpses, and the reply (ours).
@@ -219,7 +223,7 @@ def _search(parts: Parts) -> Search:
     dense = None
     if parts.embedder is not None:
         dense = Dense(parts.embedder, parts.vectors or ExactVectors(settings.embedding.index_bytes))
-    return Search(ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
+    return Search(parts.indexes or ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
 
 
 def _targeted(parts: Parts, search: Search) -> Tier:
@@ -270,7 +274,20 @@ def build(preset: str | Builder, parts: Parts) -> Preset:
         SettingsError: No preset has that name.
     """
     if callable(preset):
-        return preset(parts)
+        return _compared(preset(parts), parts)
     if preset not in PRESETS:
         raise SettingsError(f"no preset is called {preset!r}: choose one of {', '.join(sorted(PRESETS))}")
-    return PRESETS[preset](parts)
+    return _compared(PRESETS[preset](parts), parts)
+
+
+def _compared(preset: Preset, parts: Parts) -> Preset:
+    """Return the preset with the consensus, and with room for its calls beside the preset's own where nobody set a ceiling."""
+    read, own = preset.read, parts.settings.ceilings
+    if parts.consensus is None or read.consensus is not None:
+        return preset
+    more = parts.consensus.calls * (read.ceilings.attempts or 1)
+    calls = read.ceilings.calls if read.ceilings.calls is None or own.calls is not None else read.ceilings.calls + more
+    tokens = read.ceilings.tokens
+    tokens = tokens if tokens is None or own.tokens is not None else tokens + more * _ASIDE_TOKENS
+    ceilings = read.ceilings.model_copy(update={"calls": calls, "tokens": tokens})
+    return replace(preset, read=replace(read, consensus=parts.consensus, ceilings=ceilings))

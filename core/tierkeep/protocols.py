@@ -430,6 +430,14 @@ class Transaction(Protocol):
         """
         ...
 
+    def elevate(self, event_id: str) -> Event:
+        """Give an event authority to act: its owner has confirmed it. Return it. Records that were derived from it stay what they are.
+
+        Raises:
+            NotFoundError: The scope has no such event, or it is quarantined.
+        """
+        ...
+
     def issue(self, token: bytes, subject: str, expires: float) -> None:
         """Keep a confirmation that was asked for.
 
@@ -623,7 +631,15 @@ class Consensus(Protocol):
     """Compares what retrieved memories would make an agent do, and drops those that disagree with the rest (A-MemGuard).
 
     It never raises authority: agreement only keeps a memory as the data it is.
+
+    Attributes:
+        calls: Model calls that one `agree` makes at most; 0 without a model.
     """
+
+    @property
+    def calls(self) -> int:
+        """See above; a plain attribute will do."""
+        ...
 
     def agree(self, hits: Sequence[Hit], query: Query, view: View, allowance: Allowance) -> Agreement:
         """Return what may be shown. Never raises: when it cannot tell, it abstains."""

@@ -789,8 +789,9 @@ class ActionDecision(Frozen):
         allowed: Whether the call may be made.
         tool: The tool's name.
         subject: SHA-256 of the canonical JSON of {tool, args}; a confirmation is bound to it.
-        reasons: Reason codes: read_only, confirmed, or those of the findings.
+        reasons: Reason codes: read_only, confirmed, lesson, or those of the findings.
         findings: One for each argument value that was looked at.
+        lessons: Ids of the lessons that speak of an action like this one.
     """
 
     allowed: bool
@@ -798,6 +799,7 @@ class ActionDecision(Frozen):
     subject: str
     reasons: tuple[str, ...] = ()
     findings: tuple[ArgumentFinding, ...] = ()
+    lessons: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.allowed

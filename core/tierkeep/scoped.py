@@ -6,9 +6,11 @@ import difflib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tierkeep import pipelines
+from tierkeep import learning, pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
-from tierkeep.errors import InputError, LimitError, NotFoundError, ScopeError
+from tierkeep.errors import InputError, NotFoundError, ScopeError
+from tierkeep.guarding import ScopedGuard
+from tierkeep.questions import check_question, ids_of
 from tierkeep.records import (
     Answer,
     Authority,
@@ -52,6 +54,11 @@ class ScopedMemory:
         self._memory = memory
         self.scope = scope
 
+    @property
+    def guard(self) -> ScopedGuard:
+        """Quarantine, confirmations, the guard's log and the gate on tool calls."""
+        return ScopedGuard(self)
+
     # ------------------------------------------------------------------------------------------------------- write
 
     def add(
@@ -65,6 +72,7 @@ class ScopedMemory:
         origin: Origin | None = None,
         id: str | None = None,
         meta: Mapping[str, Any] | None = None,
+        derived_from: Sequence[str] = (),
     ) -> Receipt:
         """Remember. When the receipt is returned, everything it names is on disk.
 
@@ -77,6 +85,7 @@ class ScopedMemory:
             origin: Who it comes from; by role otherwise (a tool's result is untrusted).
             id: The application's id of a single message; the same id again is not stored twice.
             meta: JSON values to keep with every message of the call.
+            derived_from: Ids of the events that these messages summarise or were computed from: they get no more authority than those.
 
         Raises:
             InputError: Something cannot be used; nothing is stored.
@@ -88,7 +97,7 @@ class ScopedMemory:
         from tierkeep.intake import Defaults
 
         memory = self._memory
-        intake = memory._reader.read(what, self.scope, Defaults(role, speaker, at, session, origin, id, meta))
+        intake = memory._reader.read(what, self.scope, Defaults(role, speaker, at, session, origin, id, meta, derived_from))
         if not intake.drafts:
             return Receipt(session=session or self.scope.session or "", skipped=intake.skipped, notes=intake.notes)
         deriving = memory._deriving
@@ -173,7 +182,7 @@ class ScopedMemory:
     def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
         view = self._memory._ledger.view(self.scope)
         if ids is not None:
-            wanted = _ids(ids)
+            wanted = ids_of(ids)
             found = {event.id for event in view.events(wanted) if self.scope.session in (None, event.session)}
             missing = tuple(id for id in wanted if id not in found)
             if missing:
@@ -246,7 +255,7 @@ class ScopedMemory:
         """
         query, allowance = self._query(question, budget, deadline_s, now)
         memory = self._memory
-        evidence = pipelines.recall(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        evidence = learning.recall(query, memory._ledger, memory._preset.read, allowance)
         memory._accounts.read(evidence.usage)
         return evidence
 
@@ -288,23 +297,14 @@ class ScopedMemory:
 
     def _ask(self, query: Query, allowance: Allowance) -> Answer:
         memory = self._memory
-        answer = pipelines.ask(query, memory._ledger.view(self.scope), memory._preset.read, allowance)
+        answer = learning.ask(query, memory._ledger, memory._preset.read, allowance)
         memory._accounts.read(answer.usage)
         return answer
 
     def _query(
         self, question: str, budget: int | None, deadline_s: float | None, now: When | None, listener: Listener | None = None
     ) -> tuple[Query, Allowance]:
-        limit = self._memory._settings.limits.question_chars
-        if not isinstance(question, str) or not question.strip():
-            raise InputError("ask a question: the text is empty", field="question")
-        if len(question) > limit:
-            raise LimitError(f"the question has {len(question):,} characters, the limit is {limit:,}: shorten it, or raise "
-                             "Settings.limits.question_chars", field="question", limit=limit, actual=len(question))
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
-            raise InputError(f"budget must be a whole number of tokens from 1 on, not {_short(budget)}", field="budget")
-        if deadline_s is not None and (isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or not deadline_s >= 0):
-            raise InputError(f"deadline_s must be seconds from 0 on, not {_short(deadline_s)}", field="deadline_s")
+        check_question(question, budget, deadline_s, self._memory._settings.limits)
         moment = self._memory._reader.when(now if now is not None else self._memory._clock.now())
         query = Query(text=question, scope=self.scope, now=moment, budget=budget if budget is None else min(budget, _MOST_TOKENS))
         seconds = deadline_s if deadline_s is None or deadline_s < _NO_DEADLINE else None
@@ -373,21 +373,3 @@ class ScopedMemory:
     arecords = twin(records)
     ahistory = twin(history)
     asessions = twin(sessions)
-
-
-def _ids(ids: object) -> list[str]:
-    """Return what the caller named as ids, each once: one text, or several.
-
-    Raises:
-        InputError: It is neither.
-    """
-    wanted = [ids] if isinstance(ids, str) else list(ids) if isinstance(ids, Iterable) else [ids]
-    for one in wanted:
-        if not isinstance(one, str):
-            raise InputError(f"ids must be texts, as receipts and evidence have them, not a {type(one).__name__}", field="ids")
-    return list(dict.fromkeys(wanted))
-
-
-def _short(value: object) -> str:
-    """Return a wrong value for a message; a number of thousands of digits has no text."""
-    return type(value).__name__ if isinstance(value, int) and abs(value) >= 10**30 else repr(value)[:60]

@@ -401,11 +401,128 @@ class RedactionSettings(_Group):
 
 
 class SafeHarborSettings(_Group):
-    """SafeHarbor (arXiv 2605.05704; guard spec section 2)."""
+    """SafeHarbor (arXiv 2605.05704; guard spec section 2). The paper's own constants were not to be had; the released code's are 2.7.
+
+    Attributes:
+        mode: "paper", or "code": what the released code does when the tree grows.
+        novelty: What makes a new leaf: the paper's information "gain", or the distance to the nearest leaf ("residual"; guard spec 2.3).
+        gamma: Temperature of the gain's softmax (2.3: 0.1).
+        tau_sim: Least cosine to a centroid; below it, a new cluster (2.3: 0.5).
+        tau_gain: Gain in bits above which there is a new leaf (2.3: 0.3).
+        tau_residual: 1 - cosine to the nearest leaf above which there is one (2.3: 0.25).
+        most_leaves: Leaves of a cluster at most, with "residual" (2.3: 64).
+        tau_split: Code mode: score above which there is a new cluster (2.7: 0.6).
+        ood: Code mode: cosine below which an attack is out of distribution (2.7: 0.5).
+        sharpening: Code mode: temperature of the score (2.7: 0.1).
+        assign: Cosine above which a benign text is a cluster's neighbour (2.7: 0.20).
+        reservoir: Benign texts kept for all clusters together (2.7: 1,000).
+        tau_low: s_harm below which a text may take the fast path (2.7: 0.20; fewer than 2 % of our held-out harmful texts lie below).
+        tau_high: Similarity to a benign text above which it may, and above which nothing is blocked (2.7: 0.55).
+        tau_block: s_harm above which a text is blocked without a model (2.7: 0.85; ours: the least multiple of 0.05 that none of the 330
+            held-out benign texts of the shipped base passes).
+        clusters: Clusters whose best leaf is looked at (2.3: k = 3).
+        part_chars: Characters of a text that are scored at a time: an encoder of sentences blurs longer ones (ours).
+        most_parts: Parts of a text that are scored; what comes after is not read (ours: 16,800 characters, what may come from outside).
+        reply_tokens: Longest reply of a model (2.7: 1,024; ours: the replies are short).
+        shown_texts: Attacks, and benign texts, that a model is shown when it words a pair (2.6: 8 each).
+        delta: Margin of the contrastive loss (2.3: 0.5).
+        lam: Weight of the contrastive loss (2.3: 0.5).
+        hidden: Units of the projector's first layer (ours; the released one has 512).
+        out: Units of its output (ours; the released one has 128).
+        dropout: While training (ours; the released one has 0.1).
+        epochs: Of training at most; the best on the held-out texts is kept (2.4: 20, without held-out texts).
+        batch: Texts of a training step (ours).
+        rate: Learning rate (2.4: 1e-3).
+        held_out: Share of the texts that are held out (ours).
+    """
+
+    mode: Literal["paper", "code"] = "paper"
+    novelty: Literal["gain", "residual"] = "gain"
+    gamma: float = Field(default=0.1, gt=0)
+    tau_sim: float = Field(default=0.5, ge=-1, le=1)
+    tau_gain: float = 0.3
+    tau_residual: float = Field(default=0.25, ge=0, le=2)
+    most_leaves: int = Field(default=64, ge=1)
+    tau_split: float = 0.6
+    ood: float = Field(default=0.5, ge=-1, le=1)
+    sharpening: float = Field(default=0.1, gt=0)
+    assign: float = Field(default=0.20, ge=-1, le=1)
+    reservoir: int = Field(default=1_000, ge=0)
+    tau_low: float = Field(default=0.20, ge=0, le=1)
+    tau_high: float = Field(default=0.55, ge=-1, le=1)
+    tau_block: float = Field(default=0.80, ge=0, le=1)
+    clusters: int = Field(default=3, ge=1)
+    part_chars: int = Field(default=400, ge=100)
+    most_parts: int = Field(default=56, ge=1)
+    reply_tokens: int = Field(default=512, ge=64)
+    shown_texts: int = Field(default=8, ge=1)
+    delta: float = Field(default=0.5, ge=0)
+    lam: float = Field(default=0.5, ge=0)
+    hidden: int = Field(default=128, ge=1)
+    out: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=64, ge=1)
+    rate: float = Field(default=1e-3, gt=0)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
 
 
 class AMemGuardSettings(_Group):
-    """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons."""
+    """A-MemGuard (arXiv 2510.02373; guard spec section 3): consensus and lessons.
+
+    Attributes:
+        mode: "guarded" has our repairs; "code" does what the released code does, for comparing: what cannot be judged is dropped, no
+            quorum, no check of side effects (guard spec 3.3 and 3.10).
+        spare_user: Never hold back what the user or the operator said themselves; they vote all the same. False where several people
+            write to one memory as its user (ours).
+        compared: Best hits that are compared with one another; later ones are looked at for side effects alone (ours: twice what 2,048
+            tokens of chat hold).
+        judged: Hits that a model is asked about (3.6: K is 4 or 5; ours: the largest K of the test list 9.4).
+        quorum: Independent origins below which nothing is decided (3.9: 3).
+        spread: Deviations above the median from which a divergence stands out (3.9: 3).
+        least: Divergence that it must have at least (3.9: 0.6).
+        outlier_voices: Voices below which no divergence stands out (ours, measured: the deviation of three values is chance, and with three
+            voices 2 to 4 % of benign memories were held back).
+        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
+            4 % of benign memories were held back, and up to a third of them among a majority of poison).
+        eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
+        min_samples: Neighbours, itself included, that make a core (3.6: 2).
+        read_chars: Characters of a memory from which claims are read (ours: what a record from outside may have).
+        shown_chars: Characters of a memory that the path extractor sees (ours).
+        path_tokens: Longest reply for one path (3.6: 1,024 for a single one; ours for one of a batch).
+        verdict_tokens: Longest reply for one verdict (ours).
+        cached: Paths and claims that are remembered, over all scopes (ours).
+        lesson_ttl_days: Days after which a lesson is gone (3.10.3: 30).
+        lesson_cap: Lessons of one scope (3.10.3: 256).
+        lesson_sessions: Independent sessions that must have seen it before it counts, and that must speak against it before it is retired
+            (3.10.3: 2).
+        lesson_top: Lessons that are shown before an action (3.7: 6 is the paper's best).
+        lesson_cosine: Least cosine of two actions, with an embedder (ours).
+        lesson_overlap: Least share of a lesson's slots that an action must have, without one (ours).
+    """
+
+    mode: Literal["guarded", "code"] = "guarded"
+    spare_user: bool = True
+    compared: int = Field(default=96, ge=1)
+    judged: int = Field(default=10, ge=1)
+    quorum: int = Field(default=3, ge=2)
+    spread: float = Field(default=3.0, gt=0)
+    least: float = Field(default=0.6, ge=0, le=1)
+    outlier_voices: int = Field(default=4, ge=1)
+    agreeing: float = Field(default=0.85, ge=0, le=1)
+    eps: float = Field(default=0.5, gt=0, le=2)
+    min_samples: int = Field(default=2, ge=1)
+    read_chars: int = Field(default=16_384, ge=1)
+    shown_chars: int = Field(default=1_200, ge=20)
+    path_tokens: int = Field(default=160, ge=16)
+    verdict_tokens: int = Field(default=48, ge=16)
+    cached: int = Field(default=4_096, ge=1)
+    lesson_ttl_days: int = Field(default=30, ge=1)
+    lesson_cap: int = Field(default=256, ge=1)
+    lesson_sessions: int = Field(default=2, ge=1)
+    lesson_top: int = Field(default=6, ge=1)
+    lesson_cosine: float = Field(default=0.8, ge=-1, le=1)
+    lesson_overlap: float = Field(default=0.6, gt=0, le=1)
 
 
 class Settings(_Group):

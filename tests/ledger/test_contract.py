@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierkeep.ledger import SqliteLedger
+from tierkeep.ledger import Seal, SqliteLedger
 from tierkeep.testing.clock import FixedClock
 from tierkeep.testing.store import LedgerContract
 
@@ -35,6 +35,14 @@ class TestInFile(LedgerContract):
 
     def reopen(self) -> SqliteLedger:
         return SqliteLedger(self.folder / f"store-{self.count}", clock=FixedClock())
+
+
+class TestSealed(TestInFile):
+    """With a key and an anchor nothing is different, but for what an attacker can do."""
+
+    def reopen(self) -> SqliteLedger:
+        seal = Seal(bytes(range(32)), anchor=self.folder / f"anchor-{self.count}")
+        return SqliteLedger(self.folder / f"store-{self.count}", clock=FixedClock(), seal=seal)
 
 
 class TestInFileWithFullDurability(TestInFile):

@@ -248,3 +248,28 @@ with SqliteLedger(sys.argv[1], clock=FixedClock(), busy_timeout_s=0.05) as ledge
     except StoreUnavailable:
         pass
 """
+
+
+def test_one_process_redeems_a_confirmation(tmp_path: Path) -> None:
+    """Eight processes hold the same token and go at once; one of them wins."""
+    token, subject = b"t" * 32, "ab" * 32
+    with SqliteLedger(tmp_path, clock=FixedClock()) as ledger:
+        with ledger.transaction(ANA) as tx:
+            tx.issue(token, subject, 4e9)
+        go, won = os.pipe(), os.pipe()
+        children = []
+        for _ in range(8):
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.read(go[0], 1)
+                    with ledger.transaction(ANA) as tx:
+                        mine = tx.redeem(token, subject, 1.0)
+                    os.write(won[1], b"y" if mine else b"n")
+                except BaseException:  # noqa: BLE001 - a child must not run the rest of the tests
+                    os._exit(1)
+                os._exit(0)
+            children.append(child)
+        os.write(go[1], b"x" * 8)
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 8
+        assert sorted(os.read(won[0], 8)) == sorted(b"y" + b"n" * 7)

@@ -201,7 +201,7 @@ def test_a_missing_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         {"retries": -1},
         {"structured": "yaml"},
         {"extra": {"messages": []}},
-        {"extra": {"seed": object()}},
+        {"extra": {"seed": {1, 2}}},
     ],
     ids=str,
 )

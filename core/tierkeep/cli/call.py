@@ -19,6 +19,7 @@ from tierkeep.cli.output import Output
 from tierkeep.errors import InputError, MissingExtraError, NotFoundError, ScopeError, SettingsError, WriteRejected
 
 if TYPE_CHECKING:
+    from tierkeep.ledger.seal import Seal
     from tierkeep.scoped import ScopedMemory
 
 DONE, NOTHING, BAD_INPUT, STORE_FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
@@ -81,7 +82,7 @@ class Call:
             raise NotFoundError(
                 f"there is no memory at {self.store} yet; add something first, or name another with --store"
             )
-        with Memory.open(self.store, **options) as memory:
+        with Memory.open(self.store, seal=_seal(), **options) as memory:
             yield memory
 
     @contextmanager
@@ -103,6 +104,15 @@ class Call:
         with self.memory(create=create, **options) as memory:
             session = self.session if bound else None
             yield memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=session)
+
+
+def _seal() -> Seal | None:
+    """Return the key of a sealed store, from TIERKEEP_SEAL_KEY and TIERKEEP_SEAL_ANCHOR; None where no key is set."""
+    if not os.environ.get("TIERKEEP_SEAL_KEY"):
+        return None
+    from tierkeep.ledger.seal import Seal
+
+    return Seal.from_env(anchor=os.environ.get("TIERKEEP_SEAL_ANCHOR") or None)
 
 
 def default_store() -> str:

@@ -10,7 +10,7 @@ from tierkeep.records import Authority, EventDraft, Hit, Origin, Query, Role, Sc
 CEILINGS = {
     Source.SYSTEM_POLICY: Authority.ACT,
     Source.OPERATOR: Authority.ACT,
-    Source.USER_CONFIRMED: Authority.ACT,
+    Source.USER_CONFIRMED: Authority.ADVISE,
     Source.USER_DIRECT: Authority.ADVISE,
     Source.TOOL_TRUSTED: Authority.ADVISE,
     Source.AGENT_INFERRED: Authority.DATA,
@@ -21,7 +21,8 @@ def ceiling(origin: Origin) -> Authority:
     """Return the authority that this origin can have at most.
 
     An agent's own words count as data here: they may repeat anything that was in its window, and the spec's "minimum over
-    parents" has no parents to look at for a plain message.
+    parents" has no parents to look at for a plain message. A user's yes gives authority only where the front door has taken it
+    (`ScopedGuard.confirm`); an application that says so on its own is believed as much as the user's word.
     """
     return CEILINGS.get(origin.source, Authority.DATA)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from tierkeep.errors import ImportFormatError
+from tierkeep.guard.lessons import LESSON
 from tierkeep.protocols import Guard
 from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Origin, Scope
 
@@ -82,7 +83,9 @@ class UntrustedExport:
             self._broken("an event comes after a record or its history, which no export does")
         draft = EventDraft.model_validate({name: value for name, value in inner.items() if name != "position"})
         origin, authority = _capped(draft.origin, draft.authority)
-        admitted = self._guard.admit(draft.model_copy(update={"origin": origin, "authority": authority}), self._scope)
+        meta = {key: value for key, value in draft.meta.items() if not key.startswith("tierkeep.")}  # ours to say, not the file's
+        claimed = draft.model_copy(update={"origin": origin, "authority": authority, "meta": meta})
+        admitted = self._guard.admit(claimed, self._scope)
         # The ledger keeps the first of two events with one id.
         self._events.setdefault(str(admitted.id), _Bound(admitted.authority, admitted.origin))
         kept = {**dict(admitted), "origin": admitted.origin.model_dump(mode="json"), "authority": int(admitted.authority)}
@@ -108,6 +111,9 @@ class UntrustedExport:
         bound = _Bound(admitted.authority, origin)
         # The key says whose slot it is: nobody else's file may write in the user's own.
         key = f"restored/{inner['key']}" if str(inner.get("key", "")).startswith("own|") else inner.get("key", "")
+        if inner.get("kind") == LESSON:
+            # What a file says was seen in many sessions was not seen here.
+            inner = {**inner, "attrs": {**inner["attrs"], "state": "candidate", "sessions": []}}
         return {**inner, "key": key, "origin": origin.model_dump(mode="json"), "authority": int(bound.authority)}, bound
 
     def _broken(self, what: str) -> NoReturn:

@@ -1,9 +1,9 @@
 """The hash chain: what an entry covers, and how the whole store is checked against it.
 
-One entry per event and per batch of record changes. `hash = sha256(previous hash, kind, digest)`. Digests are salted, and the
-salt lives in the row it covers: when `forget` removes the row, the digest that stays says nothing about the text. The
-chain proves that nothing was changed, dropped or moved inside the file; it cannot prove who wrote it (that needs a key kept
-elsewhere, guard spec T10).
+One entry per event, per batch of record changes, per line of the guard's log and per review of a quarantined event.
+`hash = sha256(previous hash, kind, digest)`. Digests are salted, and the salt lives in the row it covers: when `forget` removes the row,
+the digest that stays says nothing about the text. The chain proves that nothing was changed, dropped or moved inside the file; it cannot
+prove who wrote it (that needs a key kept elsewhere: `tierkeep.ledger.seal`; guard spec T10).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 from tierkeep.ledger.rows import dumps
 
-__all__ = ["SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "link", "revision_digest", "salts", "tail"]
+__all__ = [
+    "SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "guard_digest", "link", "review_digest", "revision_digest", "salts",
+    "tail",
+]  # fmt: skip
 
 SALT_BYTES = 16
 _START = b"\x00" * 32
@@ -50,6 +53,16 @@ def revision_digest(salt: bytes, stored: Sequence[Any]) -> bytes:
     return hashlib.sha256(salt + dumps(list(stored)).encode()).digest()
 
 
+def guard_digest(salt: bytes, stored: Sequence[Any]) -> bytes:
+    """Return the digest of a line of the guard's log: salt and (scope, at, verb, subject, reasons, by) as stored."""
+    return hashlib.sha256(salt + dumps(list(stored)).encode()).digest()
+
+
+def review_digest(salt: bytes, partition: tuple[str, str, str], stored: Sequence[Any]) -> bytes:
+    """Return the digest of a review: salt, owner and (seq, event id, authority)."""
+    return hashlib.sha256(salt + dumps([*partition, *stored]).encode()).digest()
+
+
 def batch_digest(
     head: Sequence[Any], revisions: Iterable[bytes], events: Iterable[int] = (), purged: Iterable[int] = ()
 ) -> bytes:
@@ -58,7 +71,7 @@ def batch_digest(
     Args:
         head: (tx, scope, at, kind, undoes).
         revisions: Digests of its journal rows, in order.
-        events: Chain numbers of the events that a forget removed, ascending.
+        events: Chain numbers of the events, and of their reviews, that a forget removed, ascending.
         purged: Numbers of the journal rows that a forget purged, ascending.
     """
     content = [*head, [digest.hex() for digest in revisions], list(events), list(purged)]

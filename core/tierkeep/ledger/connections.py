@@ -30,6 +30,7 @@ _FORK_WAIT_S = 2.0  # a fork waits this long for other threads' calls to end; th
 _CACHE_KIB = 8192
 _CLOSED = "This ledger is closed (an in-memory one does not follow a fork). Open it again."
 
+_DAMAGED = "{store} is damaged ({error}). Keep the file, and restore from a backup or an export; `tierkeep verify` names what is wrong."
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "is locked by another writer for longer than the busy timeout; try again",
     sqlite3.SQLITE_LOCKED: "is locked by another writer for longer than the busy timeout; try again",
@@ -70,6 +71,9 @@ class translated:  # noqa: N801 - reads as a verb at its uses, like contextlib's
         if isinstance(error, UnicodeEncodeError):
             # The cause carries the whole text, which must not reach a log.
             raise InputError("A text holds half of a surrogate pair, which is not Unicode. Replace it first.") from None
+        if isinstance(error, UnicodeDecodeError):
+            # Python reads SQLite's message, which names what it found in a damaged schema.
+            raise StoreCorrupt(_DAMAGED.format(store=_named(self._where), error="bytes that are no text"), path=self._where) from None
         if isinstance(error, OverflowError):
             raise InputError("A number does not fit into 64 bits.") from None
 
@@ -81,7 +85,7 @@ def _code(error: sqlite3.Error) -> int:
 
 def _typed(error: sqlite3.Error, where: str | None) -> TierkeepError:
     code = _code(error)
-    store = f"The store at {where}" if where else "The in-memory store"
+    store = _named(where)
     if isinstance(error, sqlite3.ProgrammingError):
         return StoreUnavailable(f"{store} is closed.", path=where)
     if code in _UNAVAILABLE:
@@ -90,11 +94,11 @@ def _typed(error: sqlite3.Error, where: str | None) -> TierkeepError:
         return LimitError("A text is larger than SQLite can store (1,000,000,000 bytes).", limit=1_000_000_000)
     if isinstance(error, sqlite3.IntegrityError):
         return StorageError(f"{store} refused a change that breaks its rules ({error}). Nothing was changed.", path=where)
-    message = (
-        f"{store} is damaged ({error}). Keep the file, and restore from a backup or an export; "
-        "`tierkeep verify` names what is wrong."
-    )
-    return StoreCorrupt(message, path=where)
+    return StoreCorrupt(_DAMAGED.format(store=store, error=error), path=where)
+
+
+def _named(where: str | None) -> str:
+    return f"The store at {where}" if where else "The in-memory store"
 
 
 class _Handle:

@@ -116,18 +116,19 @@ def claim(path: Path) -> Claim:
     """Make sure that a store may be opened at `path`, creating an empty file if there is none, and claim it.
 
     Raises:
-        StoreUnavailable: The folder or the file cannot be created or read.
+        StoreUnavailable: The folder or the file cannot be created or read, or a file of the store is a symbolic link.
         StoreCorrupt: There is a file, and it is not a tierkeep store; or its write-ahead log is there and what it belongs to is gone.
             Nothing has been touched.
     """
     try:
+        _refuse_links(path)
         has_log = _has_log(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             raise StoreUnavailable(f"{path} is not a regular file, so it cannot hold a store.", path=str(path))
         if not path.exists():
             _refuse_lone_log(path, has_log)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600))
         with _guard:
             key = _key(path)
             if key not in _inodes:
@@ -137,6 +138,17 @@ def claim(path: Path) -> Claim:
     except OSError as error:
         raise _denied(path, error) from error
     return Claim(path, key)
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a file that is a symbolic link: who may make one in the folder could send our writes into any file of ours.
+
+    The folder itself may be reached through links; it is the caller's choice.
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        if (beside := path.with_name(path.name + suffix)).is_symlink():
+            message = f"{beside} is a symbolic link, so it cannot hold a store. Open the file that it points to, or link its folder."
+            raise StoreUnavailable(message, path=str(path))
 
 
 def _denied(path: Path, error: OSError) -> StoreUnavailable:

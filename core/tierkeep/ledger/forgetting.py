@@ -22,6 +22,8 @@ from tierkeep.records import Origin, Record
 __all__ = ["Removal", "remove"]
 
 _TELLING_ID = 12  # characters of an id that is looked for after its removal
+_REVIEWED = """SELECT entry FROM reviews WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))
+    UNION ALL SELECT entry FROM elevations WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))"""
 
 
 class Removal(NamedTuple):
@@ -57,6 +59,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     if not rows:
         return None
     table = transaction.table()
+    reviews = connection.execute(_REVIEWED, (number, dumps([row[0] for row in rows]))).fetchall()
     gone = {row[2] for row in rows}
     dead, tainted = _closure(connection, table, [row[2] for row in rows])
     # Their very ids must not linger either; short ones are left out, because they turn up by chance.
@@ -78,7 +81,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     purged |= _rows_of(connection, number, vanished)
     _blank_revisions(connection, number, vanished, purged)
     _write_states(transaction, table, rewritten, set(purged.values()) - vanished)
-    entries = [row[1] for row in rows]
+    entries = [row[1] for row in rows] + [row[0] for row in reviews]  # the reviews went with their events
     entry = transaction.finish_batch("forget", events=sorted(entries), purged=sorted(purged))
     what = [("event", n, entry) for n in entries] + [("revision", row, entry) for row in purged]
     connection.executemany("INSERT INTO forgotten(what, number, entry) VALUES(?, ?, ?)", what)

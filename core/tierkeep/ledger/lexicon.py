@@ -37,9 +37,10 @@ def refresh(connection: sqlite3.Connection) -> bool:
         if _known(connection) != fingerprint():
             after = 0
             while page := connection.execute(
-                "SELECT scope, seq, text, authority FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, _PAGE)
+                "SELECT e.scope, e.seq, e.text, e.authority = 0 AND r.seq IS NULL FROM events AS e "
+                "LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?", (after, _PAGE)
             ).fetchall():
-                rows = [(*indexed(text, hidden=authority == 0), scope, seq) for scope, seq, text, authority in page]
+                rows = [(*indexed(text, hidden=hidden == 1), scope, seq) for scope, seq, text, hidden in page]
                 connection.executemany("UPDATE lexicon SET terms = ?, asks = ?, length = ? WHERE scope = ? AND seq = ?", rows)
                 after = page[-1][1]
             connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'generation'")

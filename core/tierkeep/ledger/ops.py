@@ -13,13 +13,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from tierkeep.errors import InputError, OpRefused
-from tierkeep.ledger.rows import (
-    RECORD_COLUMNS,
-    dumps,
-    loads,
-    record_from_row,
-    record_to_row,
-)
+from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
+from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_to_row
+from tierkeep.ledger.sealing import Sealer
 from tierkeep.records import Authority, Op, Origin, Record, Scope
 
 __all__ = ["Change", "RecordTable", "apply_op"]
@@ -33,7 +29,9 @@ _STATUS_MOVES = {"active": {"active", "quarantined"}, "quarantined": {"quarantin
 _COLUMNS = RECORD_COLUMNS.split(", ")
 _INSERT = "INSERT INTO records(seq, scope, {}) VALUES(?, ?, {})".format(RECORD_COLUMNS, ", ".join("?" * len(_COLUMNS)))
 _REPLACE = "UPDATE records SET {} WHERE scope = ? AND id = ?".format(", ".join(f"{name} = ?" for name in _COLUMNS))  # noqa: S608 - constants
-_LOAD = " ".join(("SELECT", RECORD_COLUMNS, "FROM records WHERE scope = ? AND id = ?"))
+_LOAD = " ".join((RECORDS, "AND id = ?"))
+_RECORDS_NAMED = " ".join((RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
+_EVENTS_NAMED = " ".join((EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
 
 
 class Change(NamedTuple):
@@ -58,15 +56,17 @@ class _Source(NamedTuple):
 class RecordTable:
     """The records of one scope, inside one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, scope: Scope, number: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, scope: Scope, number: int, sealer: Sealer) -> None:
         self._connection = connection
+        self._sealer = sealer
         self.scope = scope
         self.number = number
 
     def load(self, record_id: str) -> Record | None:
         """Return the record as it stands, or None."""
-        row = self._connection.execute(_LOAD, (self.number, record_id)).fetchone()
-        return record_from_row(self.scope, row) if row else None
+        rows = self._connection.execute(_LOAD, (self.number, record_id)).fetchall()
+        found = records_of(self._connection, self.scope, rows, self._sealer.key)
+        return found[0] if found else None
 
     def place(self, record_id: str) -> int | None:
         """Return the record's place in order of creation, or None."""
@@ -77,12 +77,17 @@ class RecordTable:
 
     def insert(self, record: Record, place: int | None = None) -> None:
         """Write a new record, at the end or where it once was."""
-        self._connection.execute(_INSERT, (place, self.number, *record_to_row(record)))
+        row = record_to_row(record)
+        seq = self._connection.execute(_INSERT, (place, self.number, *row)).lastrowid
+        self._sealer.record(self.scope, seq or 0, row)
         self._write_provenance(record)
 
     def replace(self, record: Record, *, sources_changed: bool) -> None:
         """Write a record over the row with the same id."""
-        self._connection.execute(_REPLACE, (*record_to_row(record), self.number, record.id))
+        row = record_to_row(record)
+        self._connection.execute(_REPLACE, (*row, self.number, record.id))
+        if self._sealer.key is not None:
+            self._sealer.record(self.scope, self.place(record.id) or 0, row)
         if sources_changed:
             self._connection.execute(
                 "DELETE FROM provenance WHERE scope = ? AND record = ?", (self.number, record.id)
@@ -130,17 +135,12 @@ class RecordTable:
         """
         wanted = dumps(list(ids))
         found: dict[str, _Source] = {}
-        for id_, authority, origin, roots in self._connection.execute(
-            "SELECT id, authority, origin, roots FROM records WHERE scope = ? AND id IN (SELECT value FROM json_each(?))",
-            (self.number, wanted),
-        ):
-            origin_ = Origin.model_validate(loads(origin))
-            found[id_] = _Source(Authority(authority), origin_, tuple(loads(roots)), True)
-        for id_, authority, origin in self._connection.execute(
-            "SELECT id, authority, origin FROM events WHERE scope = ? AND id IN (SELECT value FROM json_each(?))",
-            (self.number, wanted),
-        ):
-            found[id_] = _Source(Authority(authority), Origin.model_validate(loads(origin)), (id_,), False)
+        rows = self._connection.execute(_RECORDS_NAMED, (self.number, wanted)).fetchall()
+        for record in records_of(self._connection, self.scope, rows, self._sealer.key):
+            found[record.id] = _Source(record.authority, record.origin, record.roots, True)
+        rows = self._connection.execute(_EVENTS_NAMED, (self.number, wanted)).fetchall()
+        for event in events_of(self._connection, self.scope, rows, self._sealer.key):
+            found[event.id] = _Source(event.authority, event.origin, (event.id,), False)
         if dangling := [id_ for id_ in ids if id_ not in found]:
             raise OpRefused(f"{len(dangling)} of {len(ids)} sources do not exist in this scope; derive from what is there.")
         return [found[id_] for id_ in ids]

@@ -1,8 +1,10 @@
 """Export and restore: a scope as JSON objects, without its owner, so that it can be restored into any scope.
 
 Rows in order: a header `{"format": "tierkeep/1", …counts, "cursors": {deriver: events read}}`, then `{"event": …}` in ledger
-order, `{"record": …}` in order of creation, `{"revision": …}` in order of change with `tx` numbered from 1. Exporting what was
-restored into an empty scope gives the same rows again.
+order, `{"record": …}` in order of creation, `{"revision": …}` in order of change with `tx` numbered from 1, and the guard's log as
+`{"guard": …}` when it has lines. Exporting what was restored into an empty scope gives the same rows again, but for the guard's log: it
+says what the guard of its own store did, so a restore checks its form and leaves it out. An event that was released is exported as the
+data that it is now.
 """
 
 from __future__ import annotations
@@ -19,16 +21,18 @@ from pydantic import Field, ValidationError
 from tierkeep.errors import ImportFormatError, InputError, OpRefused, StoreUnavailable
 from tierkeep.ledger import scopes
 from tierkeep.ledger.connections import Connections
-from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, event_to_json, loads, record_from_json, record_from_row, record_to_json
+from tierkeep.ledger.reading import RECORDS, records_of
+from tierkeep.ledger.rows import dumps, event_to_json, loads, record_from_json, record_to_json
+from tierkeep.ledger.seal import StoreKey
 from tierkeep.ledger.transactions import SqliteTransaction
 from tierkeep.ledger.views import SqliteView
-from tierkeep.records import Authority, EventDraft, EventKind, Frozen, Origin, Record, Role, Scope
+from tierkeep.records import Authority, EventDraft, EventKind, Frozen, GuardEntry, Origin, Record, Role, Scope
 
 __all__ = ["FORMAT", "export", "restore"]
 
 FORMAT = "tierkeep/1"
 
-_KINDS = ("event", "record", "revision")
+_KINDS = ("event", "record", "revision", "guard")
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -37,6 +41,7 @@ class _Header(Frozen):
     events: Annotated[int, Field(ge=0)] | None = None
     records: Annotated[int, Field(ge=0)] | None = None
     revisions: Annotated[int, Field(ge=0)] | None = None
+    guard: Annotated[int, Field(ge=0)] | None = None
     cursors: Mapping[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
@@ -76,24 +81,26 @@ class _RevisionRow(Frozen):
 # --------------------------------------------------------------------------------------------------------- export
 
 
-def export(connections: Connections, scope: Scope) -> Iterator[dict[str, Any]]:
+def export(connections: Connections, scope: Scope, key: StoreKey | None = None) -> Iterator[dict[str, Any]]:
     """Yield the scope as JSON objects, as it stood when the first one was asked for.
 
     Raises:
         StoreUnavailable: Something was forgotten or restored meanwhile; export again.
     """
-    view = SqliteView(connections.reading, scope)
+    view = SqliteView(connections.reading, scope, key)
     with connections.reading() as connection:
         begun = not connection.in_transaction
         if begun:
             connection.execute("BEGIN")
         try:
             generation, last = view.generation, view.last_seq
-            header, records, revisions = _snapshot(connection, scope)
+            header, records, revisions = _snapshot(connection, scope, key)
+            guard = [entry.model_dump(mode="json") for entry in view.guard_log()]
         finally:
             if begun:
                 connection.execute("ROLLBACK")
-    yield header
+    # A reader that does not know the guard's log reads every export that has none.
+    yield {**header, "guard": len(guard)} if guard else header
     for event in view.scan():
         if event.seq > last:
             break
@@ -103,14 +110,15 @@ def export(connections: Connections, scope: Scope) -> Iterator[dict[str, Any]]:
         raise StoreUnavailable(message, path=connections.where)
     yield from ({"record": record} for record in records)
     yield from ({"revision": revision} for revision in revisions)
+    yield from ({"guard": entry} for entry in guard)
 
 
 def _snapshot(
-    connection: sqlite3.Connection, scope: Scope
+    connection: sqlite3.Connection, scope: Scope, key: StoreKey | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     number = scopes.find(connection, scope)
-    statement = " ".join(("SELECT", RECORD_COLUMNS, "FROM records WHERE scope = ? ORDER BY seq"))
-    records = [record_to_json(record_from_row(scope, row)) for row in connection.execute(statement, (number,))]
+    rows = connection.execute(" ".join((RECORDS, "ORDER BY seq")), (number,)).fetchall()
+    records = [record_to_json(record) for record in records_of(connection, scope, rows, key)]
     rows = connection.execute(
         "SELECT j.tx, b.at, j.op, j.record, j.before, j.after, j.why, j.by FROM journal AS j "
         "JOIN batches AS b ON b.tx = j.tx WHERE j.scope = ? AND j.record <> '' ORDER BY j.row",
@@ -202,7 +210,8 @@ class _Restore:
 
     def _row(self, row: Mapping[str, Any]) -> None:
         if len(row) != 1 or (kind := next(iter(row))) not in _KINDS:
-            raise ImportFormatError(f"Row {self._line} is neither an event, a record nor a revision.", line=self._line)
+            message = f"Row {self._line} is neither an event, a record, a revision nor a line of the guard's log."
+            raise ImportFormatError(message, line=self._line)
         self._counts[kind] += 1
         content = row[kind]
         if kind == "event":
@@ -211,11 +220,13 @@ class _Restore:
             self._seqs += [stored.seq for stored in self._transaction.view.events([event.id])]
         elif kind == "record":
             self._records.append(record_from_json(self._scope, content))
-        else:
+        elif kind == "revision":
             self._revisions.append(_RevisionRow.model_validate(content))
+        else:
+            GuardEntry.model_validate(content)
 
     def _check_counts(self, header: _Header) -> None:
-        for kind, stated in zip(_KINDS, (header.events, header.records, header.revisions), strict=True):
+        for kind, stated in zip(_KINDS, (header.events, header.records, header.revisions, header.guard), strict=True):
             if stated is not None and stated != self._counts[kind]:
                 message = f"The export is cut short or was edited: {stated} {kind}s announced, {self._counts[kind]} found."
                 raise ImportFormatError(message, line=self._line)

@@ -16,8 +16,15 @@ Everything of one store is in one SQLite file, so that one transaction covers al
 - `batches`: one row per transaction that changed records (`ops`, `undo`, `forget`, `restore`).
 - `journal`: each change of each record with its images before and after; undo and history read it. A row without `salt` has
   been purged by `forget`: its digest stays, what it said is gone.
-- `chain`: the hash chain. One entry per event and per batch; `hash` covers the previous hash, the kind and the digest.
-- `forgotten`: which chain entries and journal rows a forget took out, so that "forgotten" differs from "lost".
+- `chain`: the hash chain. One entry per event, batch, guard's entry and review; `hash` covers the previous hash, the kind and the digest.
+- `forgotten`: which chain entries ("event": of events and of their reviews) and journal rows a forget took out, so that "forgotten"
+  differs from "lost".
+- `guard_log`: what the guard decided: ids, hashes and reason codes. Each row has an entry of its own in the chain, and only grows too.
+- `reviews`: quarantined events that were released. Events are immutable, so this lies over them; each row has its entry in the chain.
+- `elevations`: events that their owner has confirmed, in the same way.
+- `unembedded`: released events that an embedder has passed over and must come back to.
+- `confirmations`: what was asked of a user and not answered yet: hashes only.
+- `seals`: message authentication codes, when the store has a key (`tierkeep.ledger.sealing`). Triggers take them along with their rows.
 - `counters`: numbers of the whole store: the newest generation, and the analysis under which the lexicon's terms were made.
 
 `PRAGMA application_id` marks the file as ours and `PRAGMA user_version` is the number of steps it has been through.
@@ -27,10 +34,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from tierkeep.errors import SchemaTooNew
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "STEPS", "TABLES", "migrate", "version"]
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "STEPS", "TABLES", "expected_shape", "migrate", "shape", "version"]
 
 APPLICATION_ID = 0x746B6570  # "tkep"
 
@@ -50,6 +58,12 @@ TABLES = (
     "chain",
     "forgotten",
     "counters",
+    "guard_log",
+    "reviews",
+    "elevations",
+    "unembedded",
+    "confirmations",
+    "seals",
 )
 
 _VERSION_1 = (
@@ -210,10 +224,99 @@ def _keep_vectors(connection: sqlite3.Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches, _keep_vectors)
+_VERSION_4 = (
+    """CREATE TABLE guard_log(
+        entry INTEGER PRIMARY KEY,
+        scope INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        verb TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        reasons TEXT NOT NULL,
+        by TEXT NOT NULL,
+        salt BLOB NOT NULL)""",
+    """CREATE INDEX guard_log_by_subject ON guard_log(scope, subject)""",
+    """CREATE TRIGGER guard_log_only_grows BEFORE UPDATE ON guard_log
+        BEGIN SELECT RAISE(ABORT, 'the guard log only grows'); END""",
+    """CREATE TRIGGER guard_log_keeps BEFORE DELETE ON guard_log
+        BEGIN SELECT RAISE(ABORT, 'the guard log only grows'); END""",
+    """CREATE TABLE reviews(
+        scope INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        authority INTEGER NOT NULL,
+        salt BLOB NOT NULL,
+        entry INTEGER NOT NULL UNIQUE,
+        PRIMARY KEY(scope, seq)) WITHOUT ROWID""",
+    """CREATE TABLE elevations(
+        scope INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        salt BLOB NOT NULL,
+        entry INTEGER NOT NULL UNIQUE,
+        PRIMARY KEY(scope, seq)) WITHOUT ROWID""",
+    """CREATE INDEX events_in_quarantine ON events(scope, seq) WHERE authority = 0""",
+    """CREATE TABLE unembedded(
+        scope INTEGER NOT NULL,
+        embedder INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        PRIMARY KEY(scope, embedder, seq)) WITHOUT ROWID""",
+    """CREATE TABLE confirmations(
+        token BLOB PRIMARY KEY,
+        scope INTEGER NOT NULL,
+        subject BLOB NOT NULL,
+        expires REAL NOT NULL,
+        mac BLOB) WITHOUT ROWID""",
+    """CREATE INDEX confirmations_by_expiry ON confirmations(expires)""",
+    """CREATE TABLE seals(
+        kind TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        mac BLOB NOT NULL,
+        PRIMARY KEY(kind, number, name)) WITHOUT ROWID""",
+    # What is gone leaves neither a seal nor a review behind, whoever removes it.
+    """CREATE TRIGGER events_go_whole AFTER DELETE ON events BEGIN
+        DELETE FROM reviews WHERE scope = OLD.scope AND seq = OLD.seq;
+        DELETE FROM elevations WHERE scope = OLD.scope AND seq = OLD.seq;
+        DELETE FROM unembedded WHERE scope = OLD.scope AND seq = OLD.seq;
+        DELETE FROM seals WHERE kind IN ('event', 'review', 'elevation') AND number = OLD.seq AND name = ''; END""",
+    """CREATE TRIGGER records_go_whole AFTER DELETE ON records BEGIN
+        DELETE FROM seals WHERE kind = 'record' AND number = OLD.seq AND name = ''; END""",
+    """CREATE TRIGGER vectors_go_whole AFTER DELETE ON vectors BEGIN
+        DELETE FROM seals WHERE kind = 'vector' AND number = OLD.seq AND name = CAST(OLD.embedder AS TEXT); END""",
+    """CREATE TRIGGER embedded_goes_whole AFTER DELETE ON embedded BEGIN
+        DELETE FROM unembedded WHERE scope = OLD.scope AND embedder = OLD.embedder;
+        DELETE FROM seals WHERE kind = 'mark' AND number = OLD.scope AND name = CAST(OLD.embedder AS TEXT); END""",
+    """CREATE TRIGGER cursors_go_whole AFTER DELETE ON cursors BEGIN
+        DELETE FROM seals WHERE kind = 'cursor' AND number = OLD.scope AND name = OLD.name; END""",
+)
+
+
+def _keep_watch(connection: sqlite3.Connection) -> None:
+    """Version 4: the guard's log, released events, confirmations, and seals."""
+    for statement in _VERSION_4:
+        connection.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches, _keep_vectors, _keep_watch)
 """Step i turns version i into version i + 1. A released step is never edited; a change of the tables is a new step."""
 
 SCHEMA_VERSION = len(STEPS)
+
+
+def shape(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Return the tables, indexes and triggers of our tables, as (type, name) and SQL."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {(type_, name): sql for type_, name, table, sql in rows if table in TABLES}
+
+
+@cache
+def expected_shape() -> dict[tuple[str, str], str]:
+    """Return the shape that a store of the newest version has."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection)
+        return shape(connection)
+    finally:
+        connection.close()
 
 
 def version(connection: sqlite3.Connection) -> int:

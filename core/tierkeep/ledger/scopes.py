@@ -60,5 +60,6 @@ def drop_if_empty(connection: sqlite3.Connection, number: int) -> None:
             return
     connection.execute("DELETE FROM cursors WHERE scope = ?", (number,))
     connection.execute("DELETE FROM embedded WHERE scope = ?", (number,))
+    connection.execute("DELETE FROM confirmations WHERE scope = ?", (number,))
     connection.execute("DELETE FROM sessions WHERE scope = ?", (number,))
     connection.execute("DELETE FROM scopes WHERE id = ?", (number,))

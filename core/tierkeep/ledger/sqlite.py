@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tierkeep.errors import NotFoundError, SettingsError
-from tierkeep.ledger import forgetting, portable, schema, scopes, sweeping
+from tierkeep.errors import NotFoundError, SettingsError, StoreCorrupt
+from tierkeep.ledger import anchors, chain, forgetting, portable, schema, scopes, sealing, sweeping
 from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
 from tierkeep.ledger.rows import loads, record_from_json
+from tierkeep.ledger.seal import Seal, StoreKey
 from tierkeep.ledger.transactions import SqliteTransaction
 from tierkeep.ledger.verification import verify
 from tierkeep.ledger.views import SqliteView
@@ -34,17 +36,25 @@ class SqliteLedger:
         durability: "normal": a finished transaction survives the death of the process. "full": it also survives a power
             cut, at the price of one fsync per transaction.
         busy_timeout_s: Seconds to wait for another writer before `StoreUnavailable`.
+        seal: Key of a sealed store; a new store is sealed with it (`tierkeep.ledger.sealing`).
 
     Raises:
         InputError: The path cannot be a path.
-        SettingsError: An unknown durability, or a negative timeout.
+        SettingsError: An unknown durability, or a negative timeout; a sealed store without its key, or a store that holds something and
+            bears no seal, with one.
         StoreUnavailable: The file cannot be created or opened.
         StoreCorrupt: The file is not a tierkeep store (it is left as it is), or is damaged.
         SchemaTooNew: The file was written by a newer tierkeep.
     """
 
     def __init__(
-        self, path: str | Path, *, clock: Clock, durability: Durability = "normal", busy_timeout_s: float = 10.0
+        self,
+        path: str | Path,
+        *,
+        clock: Clock,
+        durability: Durability = "normal",
+        busy_timeout_s: float = 10.0,
+        seal: Seal | None = None,
     ) -> None:
         if durability not in ("normal", "full"):
             raise SettingsError(f'durability is "normal" or "full", not {durability!r}.')
@@ -52,7 +62,19 @@ class SqliteLedger:
             raise SettingsError("busy_timeout_s is between 0 and 3600 seconds.")
         self._clock = clock
         self._durability = durability
-        self._connections = Connections(locate(path), durability=durability, busy_timeout_s=busy_timeout_s)
+        file = locate(path)
+        if seal is not None and file is not None:
+            seal.check_place(file.parent)
+        self._seal = seal
+        self._key: StoreKey | None = None
+        self._anchored: chain.Tail | None = None
+        self._connections = Connections(file, durability=durability, busy_timeout_s=busy_timeout_s)
+        try:
+            self._key = self._admitted()
+        except BaseException:
+            self.close()
+            raise
+        self._note()
 
     def __enter__(self) -> SqliteLedger:
         """Return the ledger; leaving the block closes it."""
@@ -74,7 +96,7 @@ class SqliteLedger:
 
     def view(self, scope: Scope) -> SqliteView:
         """Return a read-only window on the scope."""
-        return SqliteView(self._connections.reading, scope)
+        return SqliteView(self._connections.reading, scope, self._key)
 
     @contextmanager
     def transaction(self, scope: Scope) -> Iterator[SqliteTransaction]:
@@ -87,12 +109,13 @@ class SqliteLedger:
         where = self._connections.where
         with self._connections.writing() as connection:
             with translated(where):
-                transaction = SqliteTransaction(connection, scope, self._clock, where)
+                transaction = self._begun(connection, scope)
             try:
                 yield transaction
                 transaction.finish()
             finally:
                 transaction.end()
+        self._note()
 
     def undo(self, scope: Scope) -> list[str]:
         """Take the scope's last batch of ops back; return the ids of the records it touched.
@@ -131,9 +154,11 @@ class SqliteLedger:
         """
         where = self._connections.where
         with self._connections.writing() as connection, translated(where):
-            transaction = SqliteTransaction(connection, scope, self._clock, where)
+            transaction = self._begun(connection, scope)
             removal = forgetting.remove(transaction, connection, event_ids)
+            transaction.finish()
             transaction.end()
+        self._note()
         if removal is None:
             return Forgotten(ForgetReport(), ())
         canaries, residue, note = sweeping.prove(self._connections, removal.words, removal.scope)
@@ -154,11 +179,11 @@ class SqliteLedger:
     def verify(self) -> VerifyReport:
         """Check the hash chain, every digest, every provenance link and the file itself."""
         with self._connections.reading() as connection:
-            return verify(connection, self._connections.where)
+            return verify(connection, self._connections.where, self._key)
 
     def export(self, scope: Scope) -> Iterator[dict[str, Any]]:
         """Yield the scope as JSON objects: a header, events, records, revisions (`tierkeep.ledger.portable`)."""
-        return portable.export(self._connections, scope)
+        return portable.export(self._connections, scope, self._key)
 
     def restore(self, scope: Scope, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         """Write exported rows into the scope in one transaction; return (events, records) that were new.
@@ -169,9 +194,11 @@ class SqliteLedger:
         where = self._connections.where
         with self._connections.writing() as connection:
             with translated(where):
-                transaction = SqliteTransaction(connection, scope, self._clock, where)
+                transaction = self._begun(connection, scope)
                 restored = portable.restore(transaction, connection, rows)
+                transaction.finish()
             transaction.end()
+        self._note()
         return restored
 
     def stats(self) -> Mapping[str, Any]:
@@ -192,9 +219,71 @@ class SqliteLedger:
             "journal_mode": mode,
             "durability": self._durability,
             "read_only": self.read_only,
+            "seal": "none" if self._seal is None else "sealed" if self._seal.anchor is None else "sealed and anchored",
             "schema_version": schema.SCHEMA_VERSION,
             "path": self._connections.where or ":memory:",
         }
+
+    # -------------------------------------------------------------------------------------------------- sealing
+
+    def _admitted(self) -> StoreKey | None:
+        """Check the seal, or seal what bears none; return the store's key."""
+        where = self._connections.where
+        with self._connections.reading() as connection:
+            store = sealing.store_name(connection)
+        if self._seal is None:
+            if store is not None:
+                raise SettingsError(f"The store at {where} is sealed. Open it with its key: Memory.open(…, seal=Seal(…)).")
+            return None
+        if store is None:
+            with self._connections.writing() as connection, translated(where):
+                if sealing.store_name(connection) is None:
+                    self._key = sealing.begin(connection, self._seal, where, lambda: verify(connection, where).problems)
+            self._note()
+        with self._connections.reading() as connection:
+            connection.execute("BEGIN")  # another process may be committing
+            try:
+                return sealing.check_opening(connection, self._seal, sealing.store_name(connection) or "", where)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def reseal(self, new: Seal) -> None:
+        """Change the key of a sealed store, after it has verified with the one that it has. Other processes must open it again.
+
+        Raises:
+            SettingsError: The store is not sealed, or the new key file or anchor lies in its folder.
+            StoreCorrupt: It does not verify. Its seal is left as it was.
+        """
+        where = self._connections.where
+        if self.path is not None:
+            new.check_place(self.path.parent)
+        with self._connections.writing() as connection, translated(where):
+            store = sealing.store_name(connection)
+            if self._key is None or store is None or not sealing.is_own(connection, self._key):
+                raise SettingsError(f"The store at {where} is not sealed with the key it was opened with; there is nothing to change.")
+            report = verify(connection, where, self._key)
+            if not report.ok:
+                raise StoreCorrupt(f"The store at {where} keeps its seal, because it does not verify: {report.problems[0]}", path=where)
+            key = sealing.seal_everything(connection, new, store)
+        self._seal, self._key, self._anchored = new, key, None
+        self._note(again=True)
+
+    def _begun(self, connection: sqlite3.Connection, scope: Scope) -> SqliteTransaction:
+        """Return a transaction; what is sealed meanwhile, or under another key, is not written to.
+
+        Raises:
+            SettingsError: Another process has sealed the store since it was opened here.
+        """
+        where = self._connections.where
+        if not sealing.is_own(connection, self._key):
+            raise SettingsError(f"The store at {where} was sealed, or sealed anew, since it was opened here. Open it again with its key.")
+        return SqliteTransaction(connection, scope, self._clock, where, self._key)
+
+    def _note(self, *, again: bool = False) -> None:
+        """Bring the anchor level with what is committed; `again` to put it in place of one that another key made."""
+        if self._seal is not None and self._seal.anchor is not None and self._key is not None and not self.read_only:
+            with self._connections.reading() as connection:
+                self._anchored = anchors.write(connection, self._seal.anchor, self._key, self._anchored, again=again)
 
     def close(self) -> None:
         """Release the files. A second call does nothing."""

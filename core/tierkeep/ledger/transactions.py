@@ -13,18 +13,12 @@ from numpy.typing import NDArray
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
 from tierkeep.ledger import chain, scopes, vectors
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.guarded import GuardSide, check_parents
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
-from tierkeep.ledger.rows import (
-    derived_id,
-    dumps,
-    event_from_draft,
-    event_to_row,
-    loads,
-    record_from_json,
-    record_to_json,
-    refuse_nul,
-)
+from tierkeep.ledger.rows import derived_id, dumps, event_from_draft, event_to_row, loads, record_from_json, record_to_json, refuse_nul
+from tierkeep.ledger.seal import StoreKey
+from tierkeep.ledger.sealing import Sealer
 from tierkeep.ledger.views import SqliteView
 from tierkeep.protocols import Appended, Clock, View
 from tierkeep.records import FROM_USER, Authority, Event, EventDraft, Op, Record, Scope
@@ -49,20 +43,23 @@ class _Placed(NamedTuple):
     duplicate: bool
 
 
-class SqliteTransaction:
+class SqliteTransaction(GuardSide):
     """One atomic change in one scope (`tierkeep.protocols.Transaction`).
 
     Everything that changes records inside one transaction is one batch: it has one number and is undone as one.
     """
 
-    def __init__(self, connection: sqlite3.Connection, scope: Scope, clock: Clock, where: str | None) -> None:
-        self.view: View = SqliteView(self._lend, scope)
+    def __init__(
+        self, connection: sqlite3.Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None
+    ) -> None:
+        self.view: View = SqliteView(self._lend, scope, key)
+        self._sealer = Sealer(connection, key)
         self._connection = connection
         self._scope = scope
         self._clock = clock
         self._where = where
         self._number = scopes.find(connection, scope)
-        self._tail: chain.Tail | None = None
+        self._tail = None
         self._tx = 0
         self._digests: list[bytes] = []
         self._open = True
@@ -84,7 +81,7 @@ class SqliteTransaction:
 
     def table(self) -> RecordTable:
         """Return the records of this scope, giving the scope its number."""
-        return RecordTable(self._connection, self._scope, self._ensure_scope())
+        return RecordTable(self._connection, self._scope, self._ensure_scope(), self._sealer)
 
     # -------------------------------------------------------------------------------------------------- events
 
@@ -93,6 +90,7 @@ class SqliteTransaction:
 
         Raises:
             InputError: A text, id or value cannot be stored. Nothing of `drafts` was.
+            OpRefused: An event is derived from others, and one of them is not there or has less authority. Nothing of `drafts` was stored.
         """
         self._check_open()
         if not drafts:
@@ -120,7 +118,9 @@ class SqliteTransaction:
                 break
             checked.update(derived)
             known |= found
-        self._insert(number, [(p.session, p.event) for p in placed if not p.duplicate])
+        fresh = [(p.session, p.event) for p in placed if not p.duplicate]
+        check_parents(self.view, [event for _, event in fresh])
+        self._insert(number, fresh)
         return [Appended(p.event, p.duplicate) for p in placed]
 
     def _assign(self, drafts: Sequence[EventDraft], known: Mapping[str, Event]) -> list[_Placed]:
@@ -195,6 +195,8 @@ class SqliteTransaction:
             lexicon.append(row)
         self._connection.executemany(_INSERT_EVENT, events)
         self._connection.executemany(_INSERT_LEXICON, lexicon)
+        numbers = range(self._tail.n + 1, entry + 1)
+        self._sealer.events(self._scope, [(n, event.session, event_to_row(event)) for n, (_, event) in zip(numbers, fresh, strict=True)])
         self._tail = chain.extend(self._connection, self._tail, "event", digests)
 
     def restore_event(self, draft: EventDraft, position: int) -> bool:
@@ -209,6 +211,7 @@ class SqliteTransaction:
             ).fetchone()
             position = following if taken else position
         event = event_from_draft(self._scope, draft, draft.id, self._next("events"), position)
+        check_parents(self.view, [event], gone=True)
         self._insert(number, [(session, event)])
         return True
 
@@ -336,11 +339,13 @@ class SqliteTransaction:
         self._check_open()
         with translated(self._where):
             refuse_nul(name)
+            number = self._ensure_scope()
             self._connection.execute(
                 "INSERT INTO cursors(scope, name, seq) VALUES(?, ?, ?) "
                 "ON CONFLICT(scope, name) DO UPDATE SET seq = excluded.seq",
-                (self._ensure_scope(), name, seq),
+                (number, name, seq),
             )
+            self._sealer.cursor(self._scope, number, name, seq)
 
     # ------------------------------------------------------------------------------------------------- vectors
 
@@ -353,7 +358,10 @@ class SqliteTransaction:
         self._check_open()
         with translated(self._where):
             refuse_nul(identity)
-            return vectors.put(self._connection, self._ensure_scope(), (identity, dimension), rows, upto)
+            number = self._ensure_scope()
+            stored = vectors.put(self._connection, number, (identity, dimension), rows, upto)
+            self._sealer.vectors_of(number, identity, [seq for seq, _ in rows])
+            return stored
 
     def drop_vectors(self, but: str) -> int:
         """Drop the scope's vectors that other embedders than `but` made; return of how many events."""
@@ -384,6 +392,7 @@ class SqliteTransaction:
                 raise StorageError("The transaction was rolled back by an earlier failure.", path=self._where)
             if self._digests:
                 self.finish_batch("ops")
+            self._sealer.head()
 
     def end(self) -> None:
         """Make every further use an error."""

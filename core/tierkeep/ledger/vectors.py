@@ -19,7 +19,7 @@ from tierkeep.ledger.rows import dumps
 from tierkeep.protocols import VectorPage
 from tierkeep.records import Scope
 
-__all__ = ["drop", "mark", "pages", "put", "remove"]
+__all__ = ["drop", "mark", "miss", "pages", "put", "remove"]
 
 _BYTES = 8 << 20  # of one page: some five thousand vectors of 384 numbers
 _ROWS = 8_192
@@ -29,6 +29,11 @@ _PUT = """INSERT OR REPLACE INTO vectors(scope, embedder, seq, vector)
     SELECT ?, ?, seq, ? FROM events WHERE scope = ? AND seq = ?"""
 _MARK = """INSERT INTO embedded(scope, embedder, seq) VALUES(?, ?, ?)
     ON CONFLICT(scope, embedder) DO UPDATE SET seq = max(seq, excluded.seq)"""
+_REACHED = """SELECT min(d.seq, coalesce((SELECT min(u.seq) - 1 FROM unembedded AS u WHERE u.scope = d.scope AND u.embedder = d.embedder),
+    d.seq)) FROM embedded AS d JOIN embedders AS m ON m.id = d.embedder WHERE d.scope = ? AND m.identity = ?"""
+_MISS = """INSERT OR IGNORE INTO unembedded(scope, embedder, seq, tries)
+    SELECT scope, embedder, ?, 0 FROM embedded WHERE scope = ? AND seq >= ?"""
+_MOST_TRIES = 3
 
 
 def put(
@@ -54,14 +59,37 @@ def put(
     values = [(number, made_by, np.ascontiguousarray(vectors, "<f4").tobytes(), number, seq) for seq, vectors in rows]
     stored = connection.executemany(_PUT, values).rowcount if values else 0
     connection.execute(_MARK, (number, made_by, upto))
+    if _caught_up(connection, (number, made_by), upto):
+        scopes.touch(connection, number)  # a vector came behind some that are cached
     return stored
 
 
+def miss(connection: sqlite3.Connection, number: int, seq: int) -> None:
+    """Have an event embedded that embedders have passed over: they begin again at it, and then go on where they were."""
+    connection.execute(_MISS, (seq, number, seq))
+
+
+def _caught_up(connection: sqlite3.Connection, embedder: tuple[int, int], upto: int) -> bool:
+    """Strike from the list what has its vectors now; return whether anything was on it.
+
+    An embedder that read an event just before its release has no vector of it, so it comes back; an event that cannot be read any more
+    gets none ever, so it comes back a few times only.
+    """
+    waiting = (*embedder, upto)
+    if not connection.execute("SELECT 1 FROM unembedded WHERE scope = ? AND embedder = ? AND seq <= ?", waiting).fetchone():
+        return False
+    connection.execute("UPDATE unembedded SET tries = tries + 1 WHERE scope = ? AND embedder = ? AND seq <= ?", waiting)
+    connection.execute(
+        "DELETE FROM unembedded WHERE scope = ? AND embedder = ? AND seq <= ? AND (tries >= ? OR EXISTS (SELECT 1 FROM vectors AS v "
+        "WHERE v.scope = unembedded.scope AND v.embedder = unembedded.embedder AND v.seq = unembedded.seq))",
+        (*waiting, _MOST_TRIES),
+    )
+    return True
+
+
 def mark(connection: sqlite3.Connection, number: int, identity: str) -> int:
-    """Return the place up to which an embedder has been through a scope; 0 at first."""
-    row = connection.execute(
-        "SELECT d.seq FROM embedded AS d JOIN embedders AS m ON m.id = d.embedder WHERE d.scope = ? AND m.identity = ?", (number, identity)
-    ).fetchone()
+    """Return the place up to which an embedder has been through a scope, without a gap; 0 at first."""
+    row = connection.execute(_REACHED, (number, identity)).fetchone()
     return int(row[0]) if row else 0
 
 

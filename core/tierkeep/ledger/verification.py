@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tierkeep.errors import StorageError, TierkeepError
-from tierkeep.ledger import chain
+from tierkeep.ledger import chain, schema, sealing
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_from_row, record_to_json
-from tierkeep.records import Scope, VerifyReport
+from tierkeep.ledger.seal import StoreKey
+from tierkeep.records import FROM_USER, Authority, Origin, Scope, VerifyReport
 
 __all__ = ["verify"]
 
@@ -22,11 +24,21 @@ _EVENTS = """SELECT e.entry, e.salt, o.tenant, o.user, o.agent, s.name, e.seq, e
     FROM events AS e JOIN sessions AS s ON s.id = e.session JOIN scopes AS o ON o.id = e.scope ORDER BY e.seq"""
 
 
+_REVIEWS = """SELECT r.seq, r.authority, r.salt, r.entry, e.id, e.authority, o.tenant, o.user, o.agent FROM reviews AS r
+    LEFT JOIN events AS e ON e.seq = r.seq AND e.scope = r.scope LEFT JOIN scopes AS o ON o.id = r.scope"""
+_ELEVATIONS = """SELECT x.seq, x.salt, x.entry, e.id, o.tenant, o.user, o.agent FROM elevations AS x
+    LEFT JOIN events AS e ON e.seq = x.seq AND e.scope = x.scope LEFT JOIN scopes AS o ON o.id = x.scope"""
+_LEXICON = """SELECT e.session, e.speaker, e.ts, e.text, e.role, e.origin, e.authority = 0 AND r.seq IS NULL,
+    l.session, l.speaker, l.ts, l.terms, l.asks, l.length, l.own FROM events AS e
+    LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq"""
+
+
 class _Audit:
     """What a verification has found so far."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, where: str | None, key: StoreKey | None) -> None:
         self.connection = connection
+        self.key = key
         self.where = where
         self.problems: list[str] = []
         self.entries: dict[int, tuple[str, bytes]] = {}
@@ -49,14 +61,14 @@ class _Audit:
             self.problem(f"{check.__name__.strip('_')}: cannot be checked: {said}")
 
 
-def verify(connection: sqlite3.Connection, where: str | None) -> VerifyReport:
-    """Check the file, the chain, every digest and every provenance link; never raises for what it finds."""
-    audit = _Audit(connection, where)
+def verify(connection: sqlite3.Connection, where: str | None, key: StoreKey | None = None) -> VerifyReport:
+    """Check the file, the chain, every digest, every provenance link and, with a key, every seal; never raises for what it finds."""
+    audit = _Audit(connection, where, key)
     begun = not connection.in_transaction
     try:
         if begun:
             audit.run(_begin)
-        for check in (_file, _chain, _forgotten, _events, _lexicon, _vectors, _journal, _records, _provenance):
+        for check in _CHECKS:
             audit.run(check)
     finally:
         if begun and connection.in_transaction:
@@ -79,6 +91,11 @@ def _file(audit: _Audit) -> None:
     for (line,) in audit.connection.execute("PRAGMA integrity_check(20)"):
         if line != "ok":
             audit.problem(f"file: {line}")
+    found = schema.shape(audit.connection)
+    wanted = schema.expected_shape()
+    for kind, name in sorted(found.keys() | wanted.keys()):
+        if found.get((kind, name)) != wanted.get((kind, name)):
+            audit.problem(f"file: {kind} {name} is not as tierkeep made it")
     for table, row, parent, _ in audit.connection.execute("PRAGMA foreign_key_check"):
         audit.problem(f"file: row {row} of {table} names a row of {parent} that is not there")
 
@@ -124,16 +141,42 @@ def _events(audit: _Audit) -> None:
         audit.problem(f"events: the event of chain entry {n} is back after it was forgotten")
 
 
+def _guard(audit: _Audit) -> None:
+    """Every line of the guard's log and every review is what its chain entry says, and none is lost."""
+    here: dict[str, set[int]] = {"guard": set(), "review": set()}
+    for entry, *stored, salt in audit.connection.execute("SELECT entry, scope, at, verb, subject, reasons, by, salt FROM guard_log"):
+        here["guard"].add(entry)
+        if audit.entries.get(entry) != ("guard", chain.guard_digest(salt, stored)):
+            audit.problem(f"guard: the log's line {entry} was changed")
+    for seq, authority, salt, entry, id_, bound, *owner in audit.connection.execute(_REVIEWS):
+        here["review"].add(entry)
+        said = None if id_ is None else chain.review_digest(salt, (owner[0], owner[1], owner[2]), (seq, id_, authority))
+        if bound != Authority.QUARANTINED or audit.entries.get(entry) != ("review", said):
+            audit.problem(f"guard: the review of event {seq} is not what chain entry {entry} says")
+    for seq, salt, entry, id_, *owner in audit.connection.execute(_ELEVATIONS):
+        here["review"].add(entry)
+        said = None if id_ is None else chain.review_digest(salt, (owner[0], owner[1], owner[2]), (seq, id_, int(Authority.ACT)))
+        if audit.entries.get(entry) != ("review", said):
+            audit.problem(f"guard: the elevation of event {seq} is not what chain entry {entry} says")
+    for n, (kind, _) in audit.entries.items():
+        if kind in here and n not in here[kind] and n not in audit.forgotten["event"]:
+            audit.problem(f"guard: the {kind} of chain entry {n} is lost")
+    for n in sorted(here["review"] & set(audit.forgotten["event"])):
+        audit.problem(f"guard: the review of chain entry {n} is back after it was forgotten")
+
+
 def _lexicon(audit: _Audit) -> None:
-    missing = """SELECT count(*) FROM events AS e LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq
-        WHERE l.seq IS NULL OR l.session <> e.session OR l.speaker <> e.speaker OR l.ts <> e.ts
-        OR l.length <> CASE WHEN e.authority > 0 THEN length(e.text) ELSE 0 END OR length(l.terms) % 4 <> 0"""
-    orphans = """SELECT count(*) FROM lexicon AS l LEFT JOIN events AS e ON e.seq = l.seq AND e.scope = l.scope
-        WHERE e.seq IS NULL"""
-    for question, trouble in ((missing, "events have no index row, or another's"), (orphans, "index rows have no event")):
-        (count,) = audit.connection.execute(question).fetchone()
+    """Every event's index row is what its text gives, and no row is without an event."""
+    trouble = {"events have no index row, or another's": 0, "index rows have no event": 0}
+    for session, speaker, ts, text, role, origin, hidden, *row in audit.connection.execute(_LEXICON):
+        own = role == "user" and Origin.model_validate(loads(origin)).source in FROM_USER
+        terms, asks, length = indexed(text, hidden=hidden == 1)
+        trouble["events have no index row, or another's"] += row != [session, speaker, ts, terms, asks, length, own]
+    orphans = "SELECT count(*) FROM lexicon AS l LEFT JOIN events AS e ON e.seq = l.seq AND e.scope = l.scope WHERE e.seq IS NULL"
+    (trouble["index rows have no event"],) = audit.connection.execute(orphans).fetchone()
+    for what, count in trouble.items():
         if count:
-            audit.problem(f"lexicon: {count} {trouble}")
+            audit.problem(f"lexicon: {count} {what}")
 
 
 def _vectors(audit: _Audit) -> None:
@@ -150,8 +193,12 @@ def _journal(audit: _Audit) -> None:
     digests: dict[int, list[bytes]] = defaultdict(list)
     statement = "SELECT row, tx, scope, record, op, before, after, why, by, place, salt, digest FROM journal ORDER BY row"
     purged_rows: set[int] = set()
+    newest = 0
     for row, *stored, salt, digest in audit.connection.execute(statement):
         digests[stored[0]].append(digest)
+        if stored[0] < newest:
+            audit.problem(f"journal: row {row} is out of order")
+        newest = stored[0]
         if salt is None:
             purged_rows.add(row)
         elif chain.revision_digest(salt, stored) != digest:
@@ -170,7 +217,7 @@ def _journal(audit: _Audit) -> None:
         if audit.entries.get(entry) != (head[2], digest):
             audit.problem(f"journal: batch {tx} is not what chain entry {entry} says")
     for n, (kind, _) in audit.entries.items():
-        if kind != "event" and n not in seen:
+        if kind not in ("event", "guard", "review") and n not in seen:
             audit.problem(f"journal: the batch of chain entry {n} is lost")
     if digests:
         audit.problem(f"journal: {len(digests)} batches have rows and no head")
@@ -210,3 +257,24 @@ def _provenance(audit: _Audit) -> None:
             audit.problem(f"provenance: record {seq} has no source")
     if stated != set(audit.connection.execute("SELECT scope, source, record FROM provenance")):
         audit.problem("provenance: the index of sources is not what the records say")
+
+
+def _seals(audit: _Audit) -> None:
+    """With a key, every row that must have a code has the right one, and no code is without its row."""
+    codes = {(kind, number, name): mac for kind, number, name, mac in audit.connection.execute("SELECT kind, number, name, mac FROM seals")}
+    if audit.key is None:
+        return
+    for row in sealing.sealed_rows(audit.connection):
+        if not audit.key.holds(codes.pop((row.kind, row.number, row.name), None), row.kind, row.values, row.blob):
+            audit.problem(f"seals: the code of {row.kind} {row.number} does not hold")
+    stores = [at for at in codes if at[0] == "store"]
+    if len(stores) != 1 or not audit.key.holds(codes.pop(stores[0]), "store", [stores[0][2]]):
+        audit.problem("seals: the store is sealed with another key")
+    if codes:
+        audit.problem(f"seals: {len(codes)} codes are of rows that are not there")
+    for waiting in sealing.waiting_rows(audit.connection):
+        if not audit.key.holds(waiting.mac, "confirmation", waiting.values):
+            audit.problem("seals: the code of a confirmation does not hold")
+
+
+_CHECKS = (_file, _chain, _forgotten, _events, _guard, _lexicon, _vectors, _journal, _records, _provenance, _seals)

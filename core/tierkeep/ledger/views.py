@@ -10,32 +10,34 @@ from typing import Any
 import numpy as np
 
 from tierkeep.ledger import scopes, vectors
-from tierkeep.ledger.rows import EVENT_COLUMNS, RECORD_COLUMNS, dumps, event_from_row, record_from_row
+from tierkeep.ledger.guarded import entries_of
+from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
+from tierkeep.ledger.rows import dumps
+from tierkeep.ledger.seal import StoreKey
 from tierkeep.protocols import VectorPage
-from tierkeep.records import Event, Record, Scope, TermRow
+from tierkeep.records import Event, GuardEntry, Record, Scope, TermRow
 
 __all__ = ["SqliteView"]
 
 _PAGE = 512  # events per read: a page is one short read, so that neither a fork nor a checkpoint waits for a slow consumer
 _TERM_PAGE = 4096
 
-_EVENTS = " ".join(("SELECT", EVENT_COLUMNS, "FROM events AS e JOIN sessions AS s ON s.id = e.session WHERE e.scope = ?"))
-_EVENTS_BY_ID = " ".join((_EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
+_EVENTS_BY_ID = " ".join((EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
 # The plus keeps SQLite from going through the index of the scope first: a place names its row.
-_EVENTS_BY_SEQ = " ".join((_EVENTS.replace("WHERE e.scope", "WHERE +e.scope"), "AND e.seq IN (SELECT value FROM json_each(?))"))
-_EVENTS_AFTER = " ".join((_EVENTS, "AND e.seq > ? ORDER BY e.seq LIMIT ?"))
+_EVENTS_BY_SEQ = " ".join((EVENTS.replace("WHERE e.scope", "WHERE +e.scope"), "AND e.seq IN (SELECT value FROM json_each(?))"))
+_EVENTS_AFTER = " ".join((EVENTS, "AND e.seq > ? ORDER BY e.seq LIMIT ?"))
+_QUARANTINED = " ".join((EVENTS, "AND e.authority = 0 AND r.seq IS NULL ORDER BY e.seq"))
 _SEQS_OF_SESSION = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id = e.session
     WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
 _SESSIONS = """SELECT s.name, count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session
     WHERE l.scope = ? GROUP BY l.session ORDER BY min(l.seq)"""
 _TERMS = """SELECT l.seq, s.name, l.speaker, l.ts, l.terms, l.asks, l.length, l.own
     FROM lexicon AS l JOIN sessions AS s ON s.id = l.session WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
-_RECORDS = " ".join(("SELECT", RECORD_COLUMNS, "FROM records WHERE scope = ?"))
 _NEWEST_BATCH = "SELECT max(tx) FROM batches WHERE scope = ?"
 _TOUCHED = """SELECT j.record FROM batches AS b JOIN journal AS j ON j.tx = b.tx
     WHERE b.scope = ? AND b.tx > ? GROUP BY j.record ORDER BY min(j.row)"""
 _CURSOR = "SELECT seq FROM cursors WHERE scope = ? AND name = ?"
-_RECORDS_BY_ID = " ".join((_RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
+_RECORDS_BY_ID = " ".join((RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
 
 
 class SqliteView:
@@ -44,10 +46,14 @@ class SqliteView:
     Args:
         lend: Gives a connection for one short read.
         scope: Whose memory.
+        key: The key of a sealed store: rows whose code does not hold are left out.
     """
 
-    def __init__(self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]], scope: Scope) -> None:
+    def __init__(
+        self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]], scope: Scope, key: StoreKey | None = None
+    ) -> None:
         self._lend = lend
+        self._key = key
         self.scope = scope
 
     @property
@@ -87,11 +93,14 @@ class SqliteView:
                 yield event
 
     def _pages(self, after_seq: int) -> Iterator[list[Event]]:
-        while page := self._events(_EVENTS_AFTER, after_seq, _PAGE):
+        while True:
+            with self._lend() as connection:
+                rows = connection.execute(_EVENTS_AFTER, (scopes.find(connection, self.scope), after_seq, _PAGE)).fetchall()
+                page = events_of(connection, self.scope, rows, self._key)
             yield page
-            if len(page) < _PAGE:
+            if len(rows) < _PAGE:  # not those of the page: a row whose seal does not hold is left out
                 return
-            after_seq = page[-1].seq
+            after_seq = rows[-1][0]
 
     def _session_pages(self, after_seq: int, session: str) -> Iterator[list[Event]]:
         with self._lend() as connection:
@@ -104,7 +113,21 @@ class SqliteView:
     def _events(self, statement: str, *values: Any) -> list[Event]:
         with self._lend() as connection:
             rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
-        return [event_from_row(self.scope, row) for row in rows]
+            return events_of(connection, self.scope, rows, self._key)
+
+    def quarantined(self) -> list[Event]:
+        """Return the events that are quarantined and were not released, in ledger order."""
+        return self._events(_QUARANTINED)
+
+    def guard_log(self, after: int = 0) -> Iterator[GuardEntry]:
+        """Yield the guard's entries about this scope whose number is greater than `after`, oldest first."""
+        while True:
+            with self._lend() as connection:
+                page = entries_of(connection, scopes.find(connection, self.scope), after, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].n
 
     def sessions(self) -> list[tuple[str, int]]:
         """Return (session, number of events), in order of first event."""
@@ -142,7 +165,7 @@ class SqliteView:
         prefix: str | None = None,
     ) -> list[Record]:
         """Return records in order of creation, filtered; see `tierkeep.protocols.View.records`."""
-        parts = [_RECORDS]
+        parts = [RECORDS]
         values: list[str] = []
         for condition, value in (
             ("AND kind = ?", kind),
@@ -182,4 +205,4 @@ class SqliteView:
     def _records(self, statement: str, *values: Any) -> list[Record]:
         with self._lend() as connection:
             rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
-        return [record_from_row(self.scope, row) for row in rows]
+            return records_of(connection, self.scope, rows, self._key)
