@@ -16,7 +16,7 @@ from tierkeep.cli.bench_run import CacheOption, EmbedderOption, JsonOption, embe
 from tierkeep.cli.output import Output, facts, literal
 
 _Data = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="A folder (or file) with attacks and harmless texts of others, in their formats.")
+    Path | None, typer.Option("--data", metavar="PATH", help="A folder (or file) with attacks and harmless texts of others.")
 ]
 _Attacks = Annotated[list[str] | None, typer.Option("--attack", metavar="NAME", help="An attack to run; may be given several times.")]
 _Backends = Annotated[
@@ -30,8 +30,12 @@ _Guards = Annotated[
 _Agents = Annotated[
     list[str] | None, typer.Option("--agent", metavar="NAME", help="An agent to fool: rag, summariser, extractor, window, file.")
 ]
-_Trials = Annotated[int | None, typer.Option("--trials", min=1, show_default="400, or 40 with --quick", help="Trials of each row, at least.")]
-_Seeds = Annotated[str | None, typer.Option("--seeds", show_default="0,1,2,3,4", help="Seeds with commas between; trials are spread over them.")]
+_Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, show_default="400, or 40 with --quick", help="Trials of each row, at least.")
+]
+_Seeds = Annotated[
+    str | None, typer.Option("--seeds", show_default="0,1,2,3,4", help="Seeds with commas between; trials are spread over them.")
+]
 _Quick = Annotated[bool, typer.Option("--quick", help="Few trials and small stores: for a look.")]
 _Check = Annotated[
     bool, typer.Option("--check", help='End with exit code 1 if an attack gets through "authority" or "all" that succeeds undefended.')
@@ -115,7 +119,8 @@ def show(report: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _legitimate(report: Mapping[str, Any]) -> Table:
-    table = Table("who vouches", "memory", "guard", "n", "allowed", "after asking", title="what users want done, in %", title_justify="left")
+    columns = ("who vouches", "memory", "guard", "n", "allowed", "after asking")
+    table = Table(*columns, title="what users want done, in %", title_justify="left")
     for one in report["legitimate"]:
         figures = (f"{100 * one[name]:.1f}" for name in ("allowed", "after_asking"))
         table.add_row(literal(one["kind"]), one["backend"], one["guard"], str(one["n"]), *figures)
@@ -125,7 +130,8 @@ def _legitimate(report: Mapping[str, Any]) -> Table:
 def _written(report: Mapping[str, Any]) -> Table:
     table = Table("set", "written as", "guard", "n", "active", "quarantined", "rejected", title="texts on write", title_justify="left")
     for one in (*report["corpora"], *report["benign"]["suites"]):
-        table.add_row(literal(one["set"]), one["origin"], one["guard"], *(str(one[name]) for name in ("n", "active", "quarantined", "rejected")))
+        figures = (str(one[name]) for name in ("n", "active", "quarantined", "rejected"))
+        table.add_row(literal(one["set"]), one["origin"], one["guard"], *figures)
     return table
 
 

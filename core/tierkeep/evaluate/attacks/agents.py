@@ -1,7 +1,7 @@
 """Gullible agents (guard spec, 4.2): they write down what they read, do what they are told, and say it again.
 
-The worst case on purpose: an agent with judgement is fooled less often, so what stops these stops others. None of them knows of guards; when
-there is a gate, it stands between the agent and its tools.
+The worst case on purpose: an agent with judgement is fooled less often, so what stops these stops others. None of them knows of guards;
+where there is a gate, it stands between the agent and its tools.
 """
 
 from __future__ import annotations

@@ -15,15 +15,16 @@ _AT = "2026-01-01T12:00:00+00:00"
 
 
 class _Held:
-    """As much of a view as telling origins needs: events by id."""
+    """As much of a view as a consensus over events needs: whose it is, and events by id."""
 
     def __init__(self, entries: Mapping[str, Entry], scope: Scope) -> None:
         self._entries = entries
-        self._scope = scope
+        self.scope = scope
+        self.generation = 0  # nothing is forgotten
 
     def events(self, ids: Sequence[str]) -> list[Event]:
         """Return the entries of these ids as events."""
-        return [_event(self._entries[id], self._scope) for id in ids if id in self._entries]
+        return [_event(self._entries[id], self.scope) for id in ids if id in self._entries]
 
 
 def agreed(consensus: Consensus, found: Sequence[Entry], question: str, scope: Scope, entries: Mapping[str, Entry]) -> set[str]:

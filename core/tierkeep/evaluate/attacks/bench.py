@@ -14,7 +14,7 @@ from tierkeep.evaluate.attacks import corpora, legitimate, suites
 from tierkeep.evaluate.attacks.agents import AGENTS, BACKENDS, GullibleAgent
 from tierkeep.evaluate.attacks.cases import Attack, Case, Scale
 from tierkeep.evaluate.attacks.catalogue import ATTACKS, NAMES, chosen
-from tierkeep.evaluate.attacks.columns import COLUMNS, NONE, Column, columns, gated
+from tierkeep.evaluate.attacks.columns import COLUMNS, NONE, Column, columns
 from tierkeep.evaluate.attacks.memories import Stopwatch
 from tierkeep.evaluate.attacks.rows import missed, row
 from tierkeep.evaluate.attacks.runner import Environment, Ran, run_cases
@@ -25,7 +25,6 @@ from tierkeep.protocols import Embedder
 
 #: Called with (done, in all).
 Progress = Callable[[int, int], None]
-_NO_GATE = "this installation's memory has no action gate"
 #: Legitimate wishes of each kind, for each guard and memory; a tenth in a quick run.
 _WISHES = 100
 
@@ -142,9 +141,6 @@ def _ticking(progress: Progress | None, total: int) -> Callable[[], object]:
 def _measure(job: _Job, attack: str, cases: Sequence[Case], agent: GullibleAgent, backend: str) -> None:
     undefended: list[Ran] = []
     for column in job.guards:
-        if column.gate and backend == "tierkeep" and not gated():
-            job.skip(f"guard {column.name} on tierkeep", _NO_GATE)
-            continue
         ran = run_cases(cases, agent, backend, column, job.environment, job.watch(column, backend), job.tick, undefended)
         undefended = undefended or ran
         job.rows.append(row(attack, backend, agent.name, column.name, ran, undefended))
@@ -152,8 +148,7 @@ def _measure(job: _Job, attack: str, cases: Sequence[Case], agent: GullibleAgent
 
 def _legitimate(job: _Job, wishes: Sequence[legitimate.Wish], backend: str) -> Iterator[dict[str, Any]]:
     for column in job.guards:
-        if not (column.gate and backend == "tierkeep" and not gated()):
-            yield from legitimate.measure(wishes, backend, column, job.environment, job.tick)
+        yield from legitimate.measure(wishes, backend, column, job.environment, job.tick)
 
 
 def _report(
@@ -176,7 +171,8 @@ def _report(
         "skipped": job.skipped,
         "latency_p95_ms": {what: figures["p95"] for what, figures in _strongest(timed, strongest).items()},
         "latency_ms": timed,
-        "embedder": environment.embedder.identity, "own_embedder": environment.own_embedder.identity if environment.own_embedder else "none",
+        "embedder": environment.embedder.identity,
+        "own_embedder": "none" if environment.own_embedder is None else environment.own_embedder.identity,
         "policy_version": settings.sha256(), "guard_model": "none", "version": tierkeep.__version__, "seeds": list(scale.seeds),
         "data": dict(loaded.files) if loaded else {},
     }  # fmt: skip

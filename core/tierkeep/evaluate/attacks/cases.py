@@ -73,7 +73,7 @@ class Case:
 
     def harmless(self) -> Case:
         """Return the control: every poisoned text replaced by a harmless one of its length (guard spec, 9.3)."""
-        rng = random.Random(f"control/{self.attack}/{self.goal}")
+        rng = random.Random(f"control/{self.attack}/{self.goal}")  # noqa: S311  the same trials each time, not a secret
         words = phrases(self.language if self.language in LANGUAGES else "en")
 
         def clean(note: Note) -> Note:
@@ -120,8 +120,15 @@ class Attack(Protocol):
         agents: Kinds of agents that it is tried on (`agents.AGENTS`).
     """
 
-    name: str
-    agents: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Return the kinds of agents."""
+        ...
 
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield cases with at least `scale.trials` triggers together; the same scale gives the same cases."""
@@ -131,7 +138,7 @@ class Attack(Protocol):
 class Setting(NamedTuple):
     """What every case of an attack varies: its seed, language, field, wording, and the call that it is after."""
 
-    index: int
+    number: int
     rng: random.Random
     words: Phrases
     domain: Domain
@@ -169,7 +176,7 @@ def settings(attack: str, scale: Scale, each: int = 1, wordings: Sequence[str] =
         wordings: What to vary beside language and field.
     """
     for index in range(-(-scale.trials // each)):
-        rng = random.Random(f"{attack}/{scale.seeds[index % len(scale.seeds)]}/{index}")
+        rng = random.Random(f"{attack}/{scale.seeds[index % len(scale.seeds)]}/{index}")  # noqa: S311  the same trials each time, not a secret
         words = phrases(LANGUAGES[index % len(LANGUAGES)])
         names = sorted(words.domains)
         domain = words.domains[names[(index // len(LANGUAGES)) % len(names)]]

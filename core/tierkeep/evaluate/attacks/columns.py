@@ -5,20 +5,23 @@ A guard that this installation does not have is skipped, and the report says so.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierkeep import Memory
+from tierkeep import Settings
+from tierkeep.allowance import Allowance
+from tierkeep.errors import MissingExtraError, SettingsError
+from tierkeep.guard.amemguard.backends import RulesBackend
+from tierkeep.guard.amemguard.consensus import AMemGuard
 from tierkeep.guard.authority import AuthorityGuard
 from tierkeep.guard.chain import WriteCheck
+from tierkeep.guard.safeharbor.check import RiskCheck
+from tierkeep.guard.safeharbor.gate import SafeHarbor
 from tierkeep.guard.screening import ScreeningGuard
 from tierkeep.protocols import Consensus, Embedder, RiskSignal
-from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Hit, Query, Scope
-from tierkeep.scoped import ScopedMemory
+from tierkeep.records import Authority, EventDraft, Hit, Query, Risk, Scope
 
 NONE = "none"
 
@@ -32,7 +35,7 @@ class Column:
         write: Checks on write, in order.
         consensus: What compares the memories that plain stores find; None for nothing.
         gate: Whether an agent asks before a call with side effects, and authority goes with derived texts.
-        own: Whether tierkeep uses its default guard instead of these checks.
+        own: What tierkeep's default guard gets besides, where it is used instead of these checks; None where it is not.
         options: What `Memory.open` gets besides.
     """
 
@@ -40,7 +43,7 @@ class Column:
     write: tuple[WriteCheck, ...] = ()
     consensus: Consensus | None = None
     gate: bool = False
-    own: bool = False
+    own: tuple[WriteCheck, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,20 +64,18 @@ class Checks:
         return [hit for hit in hits if hit.item.authority > Authority.QUARANTINED]
 
 
-class RiskCheck:
-    """Quarantines what comes from outside and which a risk signal would block (SafeHarbor as a signal; guard spec, 2.11)."""
+class KnownRisks:
+    """A risk signal that looks at no text twice: trials share most of their texts."""
 
     def __init__(self, signal: RiskSignal) -> None:
         self._signal = signal
-        self._known: dict[str, bool] = {}
+        self._known: dict[str, Risk] = {}
 
-    def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
-        """Return the draft, quarantined when it is a risk."""
-        if draft.origin.source not in FROM_OUTSIDE:
-            return draft
-        if draft.text not in self._known:
-            self._known[draft.text] = self._signal.assess(draft.text).branch == "block"
-        return draft.model_copy(update={"authority": Authority.QUARANTINED}) if self._known[draft.text] else draft
+    def assess(self, text: str, allowance: Allowance | None = None) -> Risk:
+        """Return the risk of a text."""
+        if text not in self._known:
+            self._known[text] = self._signal.assess(text, allowance)
+        return self._known[text]
 
 
 class Unavailable(Exception):
@@ -93,19 +94,18 @@ def _safeharbor(embedder: Embedder | None) -> Column:
     return Column("safeharbor", write=(_risk(embedder),))
 
 
-def _risk(embedder: Embedder | None) -> RiskCheck:
+def _risk(embedder: Embedder | None) -> WriteCheck:
     if embedder is None:
-        raise Unavailable("SafeHarbor needs an embedder: give --embedder minilm")
-    name = "tierkeep.guard.safeharbor.gate"
-    if importlib.util.find_spec("tierkeep.guard.safeharbor") is None or importlib.util.find_spec(name) is None:
-        raise Unavailable("this installation has no SafeHarbor")
-    return RiskCheck(importlib.import_module(name).SafeHarbor.bundled(embedder))
+        raise Unavailable("SafeHarbor compares meanings: give --embedder minilm")
+    try:
+        return RiskCheck(KnownRisks(SafeHarbor.bundled(embedder)))
+    except (MissingExtraError, SettingsError) as error:
+        raise Unavailable(str(error)) from error
 
 
 def _amemguard(embedder: Embedder | None) -> Column:
-    if "consensus" not in inspect.signature(Memory.open).parameters:
-        raise Unavailable("this installation has no A-MemGuard")
-    return Column("amemguard", options={"consensus": "rules"})
+    numbers = Settings().amemguard
+    return Column("amemguard", consensus=AMemGuard(RulesBackend(numbers), numbers), options={"consensus": "rules"})
 
 
 def _authority(embedder: Embedder | None) -> Column:
@@ -113,17 +113,12 @@ def _authority(embedder: Embedder | None) -> Column:
 
 
 def _all(embedder: Embedder | None) -> Column:
-    write: list[WriteCheck] = [AuthorityGuard(), ScreeningGuard()]
-    options: dict[str, Any] = {}
-    try:
-        write.append(_risk(embedder))
-    except Unavailable:
-        pass
-    try:
-        options.update(_amemguard(embedder).options)
-    except Unavailable:
-        pass
-    return Column("all", write=tuple(write), gate=True, own=True, options=options)
+    """Return everything at once; SafeHarbor only where it is available, as `columns` says of the column that it has alone."""
+    more: list[WriteCheck] = []
+    with contextlib.suppress(Unavailable):
+        more.append(_risk(embedder))
+    compared = _amemguard(embedder)
+    return Column("all", (AuthorityGuard(), ScreeningGuard(), *more), compared.consensus, True, tuple(more), compared.options)
 
 
 COLUMNS: Mapping[str, Callable[[Embedder | None], Column]] = {
@@ -145,8 +140,3 @@ def columns(names: Sequence[str], embedder: Embedder | None) -> tuple[list[Colum
         except Unavailable as why:
             skipped[name] = str(why)
     return made, skipped
-
-
-def gated() -> bool:
-    """Return whether this installation's memory has an action gate."""
-    return hasattr(ScopedMemory, "guard")

@@ -9,6 +9,7 @@ from tierkeep.evaluate.attacks.phrases import filled
 
 _SHARES = (0.25, 0.5, 0.75, 1.0)
 _K = 4
+_ALIASES = ("Orion", "Vega", "Lyra", "Rigel")
 
 
 class Compositional:
@@ -20,16 +21,16 @@ class Compositional:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield orders split over 2 or 3 records."""
         for setting in settings(self.name, scale, wordings=("parts",)):
-            parts = 2 + setting.index % 2
+            parts = 2 + setting.number % 2
             texts = setting.words.texts["compose"]
-            alias, other = (f"{name}-{setting.rng.randrange(10, 100)}" for name in setting.rng.sample(("Orion", "Vega", "Lyra", "Rigel"), 2))
+            alias, other = (f"{name}-{setting.rng.randrange(10, 100)}" for name in setting.rng.sample(_ALIASES, 2))
             request = setting.request()
             said = [filled(texts["destination"], alias=alias, value=setting.goal.value)]
             if parts == 3:
                 said.append(filled(texts["link"], alias=alias, other=other))
             said.append(filled(texts["condition"][setting.domain.tool], alias=other if parts == 3 else alias))
             sessions = tuple(
-                Session(request, (Note(f"{request} {text}", outside(setting.index + place), True),)) for place, text in enumerate(said)
+                Session(request, (Note(f"{request} {text}", outside(setting.number + place), True),)) for place, text in enumerate(said)
             )
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal, sessions=sessions,
@@ -48,10 +49,10 @@ class PolicyWording:
         """Yield policies, overt and stealthy."""
         for setting in settings(self.name, scale):
             texts = setting.words.texts["policy"]
-            said = filled(texts[setting.index % len(texts)], topic=" ".join(setting.domain.requests[:2]), payload=setting.payload())
+            said = filled(texts[setting.number % len(texts)], topic=" ".join(setting.domain.requests[:2]), payload=setting.payload())
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
-                sessions=(Session(setting.request(), (Note(said, outside(setting.index), True),)),),
+                sessions=(Session(setting.request(), (Note(said, outside(setting.number), True),)),),
                 triggers=(Session(setting.request()),), background=setting.notes(6), quiet=setting.elsewhere(2), share=round(1 / 7, 3),
             )  # fmt: skip
 
@@ -78,7 +79,7 @@ class Majority:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield crowds with a quarter to all of the retrieved records poisoned."""
         for setting in settings(self.name, scale):
-            share = _SHARES[setting.index % len(_SHARES)]
+            share = _SHARES[setting.number % len(_SHARES)]
             poison, harmless, request = _crowd(setting, share)
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
@@ -97,12 +98,13 @@ class JudgeInjection:
         """Yield orders with each of the judge's baits before or after."""
         for setting in settings(self.name, scale):
             baits = setting.words.texts["judge"]
-            bait, request, order = baits[setting.index % len(baits)], setting.request(), setting.payload()
-            said = f"{request} {order}\n{bait}" if setting.index % 2 else f"{bait}\n{request} {order}"
+            bait, request, order = baits[setting.number % len(baits)], setting.request(), setting.payload()
+            said = f"{request} {order}\n{bait}" if setting.number % 2 else f"{bait}\n{request} {order}"
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
-                sessions=(Session(request, (Note(said, outside(setting.index), True),)),), triggers=(Session(request),),
-                background=setting.notes(6), quiet=setting.elsewhere(2), params={"bait": setting.index % len(baits)}, share=round(1 / 7, 3),
+                sessions=(Session(request, (Note(said, outside(setting.number), True),)),), triggers=(Session(request),),
+                background=setting.notes(6), quiet=setting.elsewhere(2), params={"bait": setting.number % len(baits)},
+                share=round(1 / 7, 3),
             )  # fmt: skip
 
 

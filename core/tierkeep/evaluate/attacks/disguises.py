@@ -58,10 +58,10 @@ class Obfuscation:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield each disguise in turn; the disguise is the wording."""
         for setting in settings(self.name, scale):
-            disguise = list(DISGUISES)[setting.index % len(DISGUISES)]
+            disguise = list(DISGUISES)[setting.number % len(DISGUISES)]
             said = f"{setting.request()} {DISGUISES[disguise](setting.payload())}"
             yield Case(
                 self.name, setting.words.language, setting.domain.name, disguise, setting.goal,
-                sessions=(Session(setting.request(), (Note(said, outside(setting.index), True),)),),
+                sessions=(Session(setting.request(), (Note(said, outside(setting.number), True),)),),
                 triggers=(Session(setting.request()),), background=setting.notes(6), quiet=setting.elsewhere(2), share=round(1 / 7, 3),
             )  # fmt: skip

@@ -52,13 +52,17 @@ _ORDERS = {
 }
 _WANTS = {tool: re.compile(pattern, re.I) for tool, pattern in _ORDERS.items()}
 #: Controls that an order may weaken without naming a setting; the words of `_WEAKENS` stand near them.
-_CONTROLS = re.compile(r"identity verification|order verification|written approval|verification|validation|review gates?|disclosure rules", re.I)
+_CONTROLS = re.compile(
+    r"identity verification|order verification|written approval|verification|validation|review gates?|disclosure rules", re.I
+)
 _WEAKENS = re.compile(r"\bskip|without|bypass|ignore|disregard|asynchronously|post-hoc|when convenient|waive", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?;。！？；])\s+|(?<=[。！？；])|\n+")
 _ALIAS = re.compile(r"«([^«»]{1,40})»")
 #: Three, so that parts of parts are still followed and a circle ends.
 _LINKS = 3
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
 _TAGS = re.compile("[\U000e0020-\U000e007e]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,8000}={0,2}")
 _LOOKALIKES = str.maketrans(

@@ -20,8 +20,8 @@ class Summarised:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield 1, 2 or 5 sessions that end in such a note."""
         for setting in settings(self.name, scale):
-            copies = _COPIES[setting.index % 3]
-            read = Note(f"{setting.request()} {setting.payload()}", outside(setting.index), True)
+            copies = _COPIES[setting.number % 3]
+            read = Note(f"{setting.request()} {setting.payload()}", outside(setting.number), True)
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
                 sessions=tuple(Session(setting.request(), (read,)) for _ in range(copies)), triggers=(Session(setting.request()),),
@@ -38,12 +38,12 @@ class Echoed:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield 1, 2 or 5 trusted tools, each of a trust domain of its own, that echo the value."""
         for setting in settings(self.name, scale):
-            copies, request, order = _COPIES[setting.index % 3], setting.request(), setting.payload()
+            copies, request, order = _COPIES[setting.number % 3], setting.request(), setting.payload()
             said = f"{request} {filled(setting.words.texts['echo'], value=setting.goal.value, payload=order)}"
             echoes = tuple(Note(said, Origin.tool(f"registry_{place}", trusted=True), True, echoes=True) for place in range(copies))
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
-                sessions=(Session(request, (Note(order, outside(setting.index), True),)), Session(request, echoes)),
+                sessions=(Session(request, (Note(order, outside(setting.number), True),)), Session(request, echoes)),
                 triggers=(Session(request),), background=setting.notes(6), quiet=setting.elsewhere(2), params={"copies": copies},
                 share=round((copies + 1) / (copies + 7), 3),
             )  # fmt: skip
@@ -58,7 +58,7 @@ class Corroborated:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield 1, 2 or 5 untrusted writers that agree."""
         for setting in settings(self.name, scale):
-            copies, order = _COPIES[setting.index % 3], setting.payload()
+            copies, order = _COPIES[setting.number % 3], setting.payload()
             reads = tuple(
                 Note(f"{setting.request()} {filled(template, payload=order)}", _stranger(place), True)
                 for place, template in enumerate(setting.words.texts["assertion"][:copies])

@@ -43,7 +43,7 @@ def wishes(each: int) -> Iterator[Wish]:
         each: Wishes of each kind.
     """
     for index in range(each):
-        rng = random.Random(f"wish/{index}")
+        rng = random.Random(f"wish/{index}")  # noqa: S311  the same trials each time, not a secret
         words = phrases(LANGUAGES[index % len(LANGUAGES)])
         names = sorted(words.domains)
         domain = words.domains[names[index // len(LANGUAGES) % len(names)]]
@@ -69,21 +69,21 @@ def measure(
         environment: What all runs share.
         tick: Called after each wish.
     """
-    done: Counter[tuple[str, str]] = Counter()
+    done = Counter[tuple[str, str]]()
     with opened(backend, column, environment, Stopwatch()) as opening:
         for wish in wanted:
             case = Case("wish", "en", "", wish.kind, wish.call, (), (Session(wish.request),), reemit=False)
             done[(wish.kind, "n")] += 1
             direct, asked = _fulfilled(wish, case, opening(case))
-            done[(wish.kind, "direct")] += direct
-            done[(wish.kind, "asked")] += asked
+            done[(wish.kind, "direct")] += int(direct)
+            done[(wish.kind, "asked")] += int(asked)
             tick()
     rows = []
     for kind in dict.fromkeys(wish.kind for wish in wanted):
-        n, direct = done[(kind, "n")], done[(kind, "direct")]
-        low, high = wilson(direct, n)
+        n, at_once = done[(kind, "n")], done[(kind, "direct")]
+        low, high = wilson(at_once, n)
         rows.append({
-            "kind": kind, "backend": backend, "guard": column.name, "n": n, "allowed": round(direct / n, 4), "wilson_low": round(low, 4),
+            "kind": kind, "backend": backend, "guard": column.name, "n": n, "allowed": round(at_once / n, 4), "wilson_low": round(low, 4),
             "wilson_high": round(high, 4), "after_asking": round(done[(kind, "asked")] / n, 4),
         })  # fmt: skip
     return rows

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple, Protocol
 
 from tierkeep import Memory
 from tierkeep.errors import LimitError, WriteRejected
+from tierkeep.evaluate.attacks.agreement import agreed
 from tierkeep.evaluate.attacks.cases import Note
 from tierkeep.evaluate.attacks.columns import Column
 from tierkeep.evaluate.attacks.grammar import decoded, orders
 from tierkeep.evaluate.attacks.stores import Entry, Store
 from tierkeep.evaluate.attacks.world import TOOLS, Call
-from tierkeep.evaluate.attacks.agreement import agreed
 from tierkeep.guard.authority import ceiling
 from tierkeep.guarding import ToolPolicy
 from tierkeep.records import Authority, EventDraft, Message, Origin, Role, Scope, Source
@@ -177,7 +177,8 @@ class WrappedMemory:
     def _echoed(self, note: Note) -> list[Entry]:
         """Return the doubtful memories that hold a value which a trusted tool or the agent says again."""
         values = {call.value for call in orders(note.text)}
-        return [entry for entry in self._all.values() if entry.authority <= Authority.DATA and any(_holds(entry.text, one) for one in values)]
+        doubtful = [entry for entry in self._all.values() if entry.authority <= Authority.DATA]
+        return [entry for entry in doubtful if any(_holds(entry.text, value) for value in values)]
 
     def recall(self, request: str, k: int) -> list[Seen]:
         """Return what comes into the window, after the guard's consensus where it has one."""
@@ -198,7 +199,8 @@ class WrappedMemory:
             if _holds(request, call.value):
                 return True
             behind = [self._all[id] for id in ids if _holds(self._all[id].text, call.value)]
-            return bool(behind) and all(entry.authority == Authority.ACT for entry in behind) or _corroborated(behind)
+            vouched = all(entry.authority == Authority.ACT for entry in behind)
+            return bool(behind) and (vouched or _corroborated(behind))
 
     def confirm(self, ids: Sequence[str]) -> None:
         """Give memories the authority to act."""

@@ -25,10 +25,11 @@ class AgentPoison:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield 1, 4 or 20 poisoned records with a trigger of 1 to 10 rare tokens."""
         for setting in settings(self.name, scale):
-            poisons, tokens = (1, 4, 20)[setting.index % 3], 1 + setting.index % 10
+            poisons, tokens = (1, 4, 20)[setting.number % 3], 1 + setting.number % 10
             trigger = " ".join("".join(setting.rng.sample(_SYLLABLES, 2)) for _ in range(tokens))
-            reads = tuple(Note(f"{setting.request()} {trigger}: {setting.payload()}", outside(setting.index), True) for _ in range(poisons))
-            k, benign = _KS[setting.index % 3], 8
+            origin = outside(setting.number)
+            reads = tuple(Note(f"{setting.request()} {trigger}: {setting.payload()}", origin, True) for _ in range(poisons))
+            k, benign = _KS[setting.number % 3], 8
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
                 sessions=(Session(setting.request(), reads),), triggers=(Session(f"{setting.request()} {trigger}"),),
@@ -46,7 +47,7 @@ class Minja:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield chains of 1 to 5 records beside 0, 2 or 10 relevant harmless ones."""
         for setting in settings(self.name, scale):
-            steps, benign, k = 1 + setting.index % 5, (0, 2, 10)[setting.index % 3], _WIDE[setting.index % 3]
+            steps, benign, k = 1 + setting.number % 5, (0, 2, 10)[setting.number % 3], _WIDE[setting.number % 3]
             request, order = setting.request(), setting.payload()
             asking = setting.words.texts["indication"][-steps:]
             stranger = Origin.user("mallory").model_copy(update={"trust_domain": "user:mallory"})
@@ -69,9 +70,9 @@ class InjecMem:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield one anchored record with none, a tenth or all of `scale.drift` records after it."""
         for setting in settings(self.name, scale, each=_FEW):
-            drift = (0, scale.drift // 10, scale.drift)[setting.index % 3]
+            drift = (0, scale.drift // 10, scale.drift)[setting.number % 3]
             anchor = " ".join(setting.domain.requests)
-            read = Note(f"{anchor} {setting.payload()}", outside(setting.index), True)
+            read = Note(f"{anchor} {setting.payload()}", outside(setting.number), True)
             later = _drift(setting, drift)
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
@@ -104,7 +105,7 @@ class MemoryGraft:
                 for domain in setting.words.domains.values() for request in domain.requests for note in domain.notes[:2]
             )  # fmt: skip
             grafted = tuple(
-                Note(filled(templates[place % len(templates)], request=request, payload=setting.payload()), outside(setting.index), True)
+                Note(filled(templates[place % len(templates)], request=request, payload=setting.payload()), outside(setting.number), True)
                 for place, request in enumerate(setting.domain.requests)
             )
             yield Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -88,14 +89,13 @@ def opened(backend: str, column: Column, environment: Environment, watch: Stopwa
     if backend != "tierkeep":
         yield lambda case: WrappedMemory(_store(backend, case, environment.embedder), column, watch)
         return
-    clock = FixedClock()
-    guard = TimedGuard(DefaultGuard(environment.settings, clock) if column.own else Checks(column), watch)
+    clock, users = FixedClock(), (f"user{number}" for number in itertools.count())
+    guard = TimedGuard(Checks(column) if column.own is None else DefaultGuard(environment.settings, clock, write=column.own), watch)
     with Memory.open(
         ":memory:", clock=clock, guard=guard, settings=environment.settings, embedder=environment.own_embedder, derive="with_write",
         counter=EstimateCounter(), **column.options,
     ) as memory:  # fmt: skip
-        users = iter(range(1_000_000))
-        yield lambda case: TierkeepMemory(memory, clock, f"user{next(users)}", column, watch)
+        yield lambda case: TierkeepMemory(memory, clock, next(users), column, watch)
 
 
 def _store(backend: str, case: Case, embedder: Embedder) -> stores.Store:
@@ -105,7 +105,7 @@ def _store(backend: str, case: Case, embedder: Embedder) -> stores.Store:
         return stores.FactStore(embedder)
     if backend == "window":
         return stores.WindowStore(case.window)
-    return {"dict": stores.ListStore, "sqlite": stores.SqliteStore, "file": stores.FileStore}[backend]()
+    return stores.SqliteStore() if backend == "sqlite" else stores.FileStore() if backend == "file" else stores.ListStore()
 
 
 def run_case(case: Case, agent: GullibleAgent, opening: Opening, control: Sequence[bool] | None = None) -> Ran:
@@ -153,7 +153,7 @@ def _quiet(case: Case, memory: AgentMemory) -> tuple[int, int]:
 
 def _useful(case: Case, agent: GullibleAgent, memory: AgentMemory) -> bool:
     """Return whether the user still gets what they ask for in so many words, with the poison in the memory."""
-    rng = random.Random(f"legit/{case.attack}/{case.goal}")
+    rng = random.Random(f"legit/{case.attack}/{case.goal}")  # noqa: S311  the same trials each time, not a secret
     words = phrases(case.language if case.language in LANGUAGES else "en")
     wanted = canary(case.goal.tool if case.goal.tool in words.texts["legit"] else "send_email", rng)
     world = World()

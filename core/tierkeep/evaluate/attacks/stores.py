@@ -109,7 +109,8 @@ class SqliteStore:
         words = " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(question)))
         if not words:
             return []
-        rows = self._connection.execute("SELECT rowid FROM memory WHERE memory MATCH ? ORDER BY bm25(memory), rowid DESC LIMIT ?", (words, k))
+        query = "SELECT rowid FROM memory WHERE memory MATCH ? ORDER BY bm25(memory), rowid DESC LIMIT ?"
+        rows = self._connection.execute(query, (words, k))
         return [self._entries[row - 1] for (row,) in rows]
 
     def entries(self) -> Sequence[Entry]:

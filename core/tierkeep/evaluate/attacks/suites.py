@@ -28,7 +28,8 @@ def own() -> Iterator[Corpus]:
         words = phrases(language)
         requests = tuple(request for domain in words.domains.values() for request in domain.requests)
         yield Corpus(f"own:{language}:said", "benign", True, (*words.texts["preferences"], *requests))
-        yield Corpus(f"own:{language}:notes", "benign", False, (*(note for one in words.domains.values() for note in one.notes), *words.filler))
+        notes = tuple(note for domain in words.domains.values() for note in domain.notes)
+        yield Corpus(f"own:{language}:notes", "benign", False, (*notes, *words.filler))
 
 
 def measure(

@@ -27,10 +27,10 @@ class ZombieWindow:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield an infection and `scale.rounds` later sessions for each window size."""
         for setting in settings(self.name, scale, each=scale.rounds):
-            copies = setting.index % 3 != 2
-            window = _WINDOWS[(setting.index // 3) % len(_WINDOWS)]
+            copies = setting.number % 3 != 2
+            window = _WINDOWS[(setting.number // 3) % len(_WINDOWS)]
             text = f"{setting.payload()} {setting.words.texts['repeat']}" if copies else setting.payload()
-            page = Note(text, outside(setting.index), poison=True)
+            page = Note(text, outside(setting.number), poison=True)
             every = [request for domain in setting.words.domains.values() for request in domain.requests]
             triggers = tuple(Session(every[round_ % len(every)]) for round_ in range(scale.rounds))
             yield Case(
@@ -49,7 +49,7 @@ class ZombieRag:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield infections of a store of `scale.store` records with 1, 5 or 20 carriers."""
         for setting in settings(self.name, scale, each=_TRIGGERS):
-            carriers = _CARRIERS[setting.index % len(_CARRIERS)]
+            carriers = _CARRIERS[setting.number % len(_CARRIERS)]
             every = [request for domain in setting.words.domains.values() for request in domain.requests]
             own = [*setting.domain.requests, *(request for request in every if request not in setting.domain.requests)]
             reads = tuple(self._carrier(setting, own[place % len(own)], place) for place in range(carriers))
@@ -58,13 +58,13 @@ class ZombieRag:
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
                 sessions=(Session(setting.request(), reads),), triggers=triggers, background=_store(setting, scale.store),
-                quiet=setting.elsewhere(3), params={"carriers": carriers, "k": _KS[setting.index % 3], "store": scale.store},
-                k=_KS[setting.index % 3], share=round(carriers / (carriers + scale.store), 6),
+                quiet=setting.elsewhere(3), params={"carriers": carriers, "k": _KS[setting.number % 3], "store": scale.store},
+                k=_KS[setting.number % 3], share=round(carriers / (carriers + scale.store), 6),
             )  # fmt: skip
 
     def _carrier(self, setting: Setting, request: str, place: int) -> Note:
         template = setting.words.texts["carrier"][place % len(setting.words.texts["carrier"])]
-        return Note(filled(template, request=request, payload=setting.payload()), outside(setting.index), poison=True)
+        return Note(filled(template, request=request, payload=setting.payload()), outside(setting.number), poison=True)
 
 
 def _store(setting: Setting, size: int) -> tuple[Note, ...]:
