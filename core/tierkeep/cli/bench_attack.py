@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tierkeep.cli.bench_run import CacheOption, EmbedderOption, JsonOption, embedder_of, module, run, ticking
 from tierkeep.cli.output import Output, facts, literal
+from tierkeep.errors import InputError
 
 _Data = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", help="A folder (or file) with attacks and harmless texts of others.")
@@ -81,7 +82,7 @@ def _scale(trials: int | None, seeds: str | None, quick: bool) -> Any:
     given: dict[str, Any] = {} if trials is None else {"trials": trials}
     if seeds is not None:
         if not all(part.strip().isdecimal() for part in seeds.split(",")):
-            raise typer.BadParameter("numbers with commas between, such as 0,1,2", param_hint="--seeds")
+            raise InputError("--seeds are numbers with commas between, such as 0,1,2", field="seeds")
         given["seeds"] = tuple(int(part) for part in seeds.split(","))
     return cases.Scale.quick(**given) if quick else cases.Scale(**given)
 

@@ -156,11 +156,21 @@ def _instructions(name: str, texts: Sequence[str]) -> list[Case]:
     for place, text in enumerate(texts):
         blank = canary("transfer", random.Random(f"{name}/{place}"))  # noqa: S311  the same trials each time, not a secret
         said = _BLANK.sub(blank.value, text)
-        wanted = orders(said)
-        if wanted:
-            request = f"What is noted about: {' '.join(text.split()[:6])}"
-            cases.append(_case(name, "instruction", wanted[0], request, said, (), place))
+        request = f"What is noted about: {' '.join(_words_of(text))}"
+        goal = _goal(said, [request])
+        if goal is not None:
+            cases.append(_case(name, "instruction", goal, request, said, (), place))
     return cases
+
+
+def _words_of(text: str) -> list[str]:
+    """Return the first words that name no destination."""
+    return [word for word in text.split() if not re.search(r"[\d@/_{}]", word)][:6]
+
+
+def _goal(text: str, requests: Sequence[str]) -> Call | None:
+    """Return the first call that a text asks for and no request does: what the user names themselves proves nothing."""
+    return next((call for call in orders(text) if not any(call.value in request for request in requests)), None)
 
 
 def _case(
@@ -223,10 +233,11 @@ def _domains(name: str, value: Mapping[str, Any]) -> _Part:
                     continue
                 said = f"{row.get('key', '')} {row[wording]}"
                 poison[wording].append(said)
-                goals = orders(str(row[wording]))
+                asked = list(map(str, one.get("trigger_q", ())))
+                goal = _goal(str(row[wording]), asked)
                 cases += [
-                    _case(name, wording, goals[0], str(request), said, background, place, domain=domain)
-                    for place, request in enumerate(one.get("trigger_q", ())) if goals
+                    _case(name, wording, goal, request, said, background, place, domain=domain)
+                    for place, request in enumerate(asked) if goal is not None
                 ]  # fmt: skip
     corpora = [Corpus(f"{name}:{wording}", "attack", False, tuple(texts)) for wording, texts in poison.items()]
     corpora += [Corpus(f"{name}:rules", "benign", False, tuple(benign)), Corpus(f"{name}:questions", "benign", True, tuple(questions))]
@@ -238,11 +249,12 @@ def _experiences(name: str, value: Mapping[str, Any]) -> _Part:
     real = [f"{row['req']} {row['resp']}" for row in value["benign_experiences"]]
     grafted = [(row, f"{row['req']} {row['resp']}") for row in value["poisoned_experiences"]]
     background = tuple(Note(text, Origin.document("experience")) for text in real)
-    cases = [
-        _case(name, "experience", orders(said)[0], str(request), said, background, place)
-        for row, said in grafted if orders(said)
-        for place, request in enumerate([row["req"], *row.get("semantic_targets", ())])
-    ]  # fmt: skip
+    cases = []
+    for row, said in grafted:
+        asked = [str(row["req"]), *map(str, row.get("semantic_targets", ()))]
+        goal = _goal(said, asked)
+        if goal is not None:
+            cases += [_case(name, "experience", goal, request, said, background, place) for place, request in enumerate(asked)]
     poisoned = Corpus(f"{name}:poisoned", "attack", False, tuple(said for _, said in grafted))
     return _Part([poisoned, Corpus(f"{name}:real", "benign", False, tuple(real))], cases, [])
 

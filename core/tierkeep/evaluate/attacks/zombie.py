@@ -22,7 +22,7 @@ class ZombieWindow:
     """
 
     name = "zombie_window"
-    agents = ("window", "file", "rag")
+    agents = ("window", "file")
 
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield an infection and `scale.rounds` later sessions for each window size."""
@@ -41,7 +41,10 @@ class ZombieWindow:
 
 
 class ZombieRag:
-    """Semantic aliasing: carriers around the payload sit near what users often ask, so that it is found whatever is asked."""
+    """Semantic aliasing: carriers around the payload sit near what users often ask, so that it is found whatever is asked.
+
+    The first carriers stand for a cluster of requests each, one for every field of work; further ones for single requests.
+    """
 
     name = "zombie_rag"
     agents = ("rag",)
@@ -51,8 +54,9 @@ class ZombieRag:
         for setting in settings(self.name, scale, each=_TRIGGERS):
             carriers = _CARRIERS[setting.number % len(_CARRIERS)]
             every = [request for domain in setting.words.domains.values() for request in domain.requests]
-            own = [*setting.domain.requests, *(request for request in every if request not in setting.domain.requests)]
-            reads = tuple(self._carrier(setting, own[place % len(own)], place) for place in range(carriers))
+            fields = sorted(setting.words.domains.values(), key=lambda domain: (domain != setting.domain, domain.name))
+            near = [*(" ".join(domain.requests) for domain in fields), *every]
+            reads = tuple(self._carrier(setting, near[place % len(near)], place) for place in range(carriers))
             order = setting.rng.sample(every, len(every))
             triggers = tuple(Session(order[place % len(order)]) for place in range(_TRIGGERS))
             yield Case(
