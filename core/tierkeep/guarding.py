@@ -71,47 +71,62 @@ class ScopedGuard:
     # -------------------------------------------------------------------------------------------------- quarantine
 
     def list(self) -> builtins.list[Event]:
-        """Return what is quarantined, oldest first; the signals that it gave are in `meta["tierkeep.signals"]`."""
-        return self._memory._ledger.view(self._scope).quarantined()
+        """Return what is held back, oldest first.
+
+        That is what is quarantined, with the signals that it gave in `meta["tierkeep.signals"]`, and what this process has found to be
+        among the best hits of everything (hubness).
+        """
+        view = self._memory._ledger.view(self._scope)
+        hubs = view.events(self._hubs())
+        return sorted([*view.quarantined(), *hubs], key=lambda event: event.seq)
+
+    def _hubs(self) -> builtins.list[str]:
+        hubness = getattr(self._memory._guard, "hubness", None)
+        return builtins.list(hubness.held(self._scope)) if hubness is not None else []
 
     def show(self, id: str) -> Event:
-        """Return one quarantined event.
+        """Return one event that is held back.
 
         Raises:
-            NotFoundError: Nothing quarantined has that id here.
+            NotFoundError: Nothing that is held back has that id here.
         """
-        found = [event for event in self._memory._ledger.view(self._scope).events([id]) if event.authority == Authority.QUARANTINED]
-        if not found:
-            raise NotFoundError(f"nothing that is quarantined here ({self._scope}) has the id {id!r}", ids=(id,))
+        hubs = self._hubs()
+        found = self._memory._ledger.view(self._scope).events([id])
+        if not found or not (found[0].authority == Authority.QUARANTINED or found[0].id in hubs):
+            raise NotFoundError(f"nothing that is held back here ({self._scope}) has the id {id!r}", ids=(id,))
         return found[0]
 
     def release(self, id: str, *, by: str = "operator") -> Event:
-        """Lift a quarantine: the event is data from now on, and is found. Return it.
+        """Let an event out: from now on it is data, and found. Return it.
 
         Args:
-            id: Of a quarantined event.
+            id: Of an event that is held back.
             by: Who decided, for the log.
 
         Raises:
-            NotFoundError: Nothing quarantined has that id here.
+            NotFoundError: Nothing that is held back has that id here.
         """
-        self.show(id)
+        event = self.show(id)
+        hubness = getattr(self._memory._guard, "hubness", None)
         with self._memory._ledger.transaction(self._scope) as transaction:
-            event = transaction.release(id)
+            if event.authority == Authority.QUARANTINED:
+                event = transaction.release(id)
             transaction.log([GuardEntry(verb="release", subject=id, by=by)])
+        if hubness is not None:
+            hubness.reviewed(self._scope, id)
         if self._memory._indexing is not None:
             self._memory._indexing.notice(self._scope)
         return event
 
     def reject(self, id: str, *, by: str = "operator") -> ForgetReport:
-        """Remove a quarantined event for good; the log keeps its id and why it was quarantined.
+        """Remove an event that is held back for good; the log keeps its id and why it was held.
 
         Args:
-            id: Of a quarantined event.
+            id: Of an event that is held back.
             by: Who decided, for the log.
 
         Raises:
-            NotFoundError: Nothing quarantined has that id here.
+            NotFoundError: Nothing that is held back has that id here.
         """
         reasons = codes(self.show(id).meta.get("tierkeep.signals", ()))
         self.note("reject", id, reasons, by)
