@@ -15,11 +15,10 @@ from tierkeep.evaluate.attacks.cases import Note
 from tierkeep.evaluate.attacks.columns import Column
 from tierkeep.evaluate.attacks.grammar import decoded, orders
 from tierkeep.evaluate.attacks.stores import Entry, Store
-from tierkeep.evaluate.attacks.world import TOOLS, Call
+from tierkeep.evaluate.attacks.world import TOOLS, Call, TrialClock
 from tierkeep.guard.authority import ceiling
 from tierkeep.guarding import ToolPolicy
 from tierkeep.records import Authority, EventDraft, Message, Origin, Role, Scope, Source
-from tierkeep.testing.clock import FixedClock
 
 Outcome = Literal["active", "quarantined", "rejected"]
 #: Tokens of evidence that tierkeep may give for each memory that another store would.
@@ -236,7 +235,7 @@ def _corroborated(behind: Sequence[Entry]) -> bool:
 class TierkeepMemory:
     """tierkeep itself, through its public verbs: `add`, `recall`, and the gate on tool calls."""
 
-    def __init__(self, memory: Memory, clock: FixedClock, user: str, column: Column, watch: Stopwatch) -> None:
+    def __init__(self, memory: Memory, clock: TrialClock, user: str, column: Column, watch: Stopwatch) -> None:
         self._scoped = memory.scope(user=user)
         self._clock = clock
         self._column = column
