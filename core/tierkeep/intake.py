@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from tierkeep import bounds
 from tierkeep.dates.timestamps import parse_at
 from tierkeep.errors import InputError, LimitError, ScopeError
 from tierkeep.protocols import Clock
-from tierkeep.records import PARENTS, Authority, EventDraft, EventKind, Message, Origin, Role, Scope, Skipped, Source
-from tierkeep.settings import Limits, Settings
+from tierkeep.records import (
+    FROM_OUTSIDE,
+    PARENTS,
+    Authority,
+    EventDraft,
+    EventKind,
+    Message,
+    Origin,
+    Role,
+    Scope,
+    Skipped,
+    Source,
+)
+from tierkeep.settings import GuardSettings, Limits, Settings
 
 When: TypeAlias = datetime | date | str | int | float
 Addable: TypeAlias = str | Message | Mapping[str, Any]
@@ -38,6 +52,10 @@ _ROLES: dict[str, Role] = {
 _RESERVED = "tierkeep."
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+#: Key of `meta` under which a piece of a long text from outside has its number and how many there are.
+PART = "tierkeep.part"
+#: Deepest arguments of a tool call that are written out (ours); Python's own JSON writer gives up at some thousand.
+_ARGUMENTS_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ class Reader:
 
     def __init__(self, settings: Settings, clock: Clock, origin_of: Any) -> None:
         self._limits: Limits = settings.limits
-        self._must_say = settings.guard.require_origin
+        self._guard: GuardSettings = settings.guard
         self._zone: tzinfo = ZoneInfo(settings.timezone)
         self._clock = clock
         self._origin_of = origin_of
@@ -103,6 +121,7 @@ class Reader:
         places: list[int] = []
         skipped: list[Skipped] = []
         notes: dict[str, None] = {}
+        outside = 0
         for index, entry in enumerate(entries):
             where = "" if single else f"message {index}: "
             message, tool_call_id = self._message(entry, defaults, where)
@@ -113,6 +132,13 @@ class Reader:
                 skipped.append(Skipped(index=index, reason="empty"))
             drafts.extend(made)
             places.extend([index] * len(made))
+            outside += sum(draft.origin.source in FROM_OUTSIDE for draft in made)
+            if outside > self._guard.outside_records:
+                raise LimitError(
+                    f"{where}more than {self._guard.outside_records} events from outside in one call (a text of more than "
+                    f"{self._guard.outside_bytes:,} bytes makes several): add them in portions, or raise Settings.guard.outside_records",
+                    field="what", limit=self._guard.outside_records, actual=outside,
+                )
         return Intake(tuple(drafts), tuple(places), tuple(skipped), tuple(notes))
 
     def _entries(self, what: object) -> Sequence[Any]:
@@ -121,13 +147,13 @@ class Reader:
                 f"cannot remember a {type(what).__name__}: hand over a str, a Message, a dict like "
                 '{"role": "user", "content": "…"}, or a list of those', field="what",
             )
-        entries = list(what)
+        entries = list(islice(what, self._limits.messages + 1))
         if not entries:
             raise InputError("there is nothing to remember: the list of messages is empty", field="what")
         if len(entries) > self._limits.messages:
             raise LimitError(
-                f"{len(entries)} messages in one call, the limit is {self._limits.messages}: add them in portions",
-                field="what", limit=self._limits.messages, actual=len(entries),
+                f"more than {self._limits.messages} messages in one call: add them in portions",
+                field="what", limit=self._limits.messages, actual=len(what) if isinstance(what, Sized) else len(entries),
             )
         return entries
 
@@ -140,16 +166,16 @@ class Reader:
             entry = {"text": entry}
         if not isinstance(entry, Mapping):
             raise InputError(f"{where}cannot remember a {type(entry).__name__}: hand over a str, a Message or a dict", field="what")
-        unknown = [key for key in entry if key not in _KEYS]
-        if unknown:
+        unknown = next((key for key in entry if key not in _KEYS), None)
+        if unknown is not None:
             raise InputError(
-                f"{where}unknown key {unknown[0]!r}: a message has {', '.join(sorted(_KEYS))}; your own values go into 'meta'",
-                field=str(unknown[0]),
+                f"{where}unknown key {str(unknown)[:40]!r}: a message has {', '.join(sorted(_KEYS))}; your own values go into 'meta'",
+                field=str(unknown)[:40],
             )
         values: dict[str, Any] = {_KEYS[key]: value for key, value in entry.items() if value is not None}
         call_id = str(values.pop("tool_call_id", ""))
         refusal = values.pop("refusal", "")
-        values["text"] = _text_of(values.get("text") or refusal or "", where)
+        values["text"] = _text_of(values.get("text") or refusal or "", where, self._limits.text_chars)
         if said := values.pop("role", None) or defaults.role:
             values["role"] = _role_of(said, where)
         calls = values.get("tool_calls", ())
@@ -163,17 +189,19 @@ class Reader:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
-            raise InputError(f"{where}{field}: {first['msg']}", field=field) from error
+            # No cause: a validation error carries what was handed over, and would put it into every log of the traceback.
+            raise InputError(f"{where}{field}: {first['msg']}", field=field) from None
 
     def _drafts(
         self, message: Message, call_id: str, scope: Scope, defaults: Defaults, where: str, notes: dict[str, None]
     ) -> list[EventDraft]:
+        self._check_size(message.text, where)
         if not message.text.strip() and not message.tool_calls:
             return []
         when = message.at if message.at is not None else defaults.at
         time = self._parsed(when if when is not None else self._clock.now(), where)
         notes.update(dict.fromkeys(time.notes))
-        if self._must_say and not (message.origin or defaults.origin or defaults.role or "role" in message.model_fields_set):
+        if self._guard.require_origin and not (message.origin or defaults.origin or defaults.role or "role" in message.model_fields_set):
             raise InputError(f"{where}say who it comes from: give a role, or origin=Origin.…()", field="origin")
         role = message.role if message.role != "user" or defaults.role is None else _role_of(defaults.role, where)
         speaker = message.speaker or defaults.speaker or role
@@ -191,9 +219,10 @@ class Reader:
         drafts = []
         if message.text.strip():
             kind: EventKind = "tool_result" if role == "tool" else "message"
-            drafts.append(draft(id=message.id or defaults.id, kind=kind, speaker=speaker, text=message.text, origin=origin, meta=meta))
+            whole = draft(id=message.id or defaults.id, kind=kind, speaker=speaker, text=message.text, origin=origin, meta=meta)
+            drafts += self._in_parts(whole, where, notes)
         for number, call in enumerate(message.tool_calls):
-            name, text, own = _call_of(call, where)
+            name, text, own = _call_of(call, where, self._limits.text_chars)
             self._check(text, name, session, None, {}, where)
             drafts.append(draft(
                 id=f"{message.id}#call{number}" if message.id else None, kind="tool_call", speaker=speaker, text=text,
@@ -201,6 +230,21 @@ class Reader:
                 meta={**meta, "tool": name, **({"tool_call_id": own} if own else {})},
             ))  # fmt: skip
         return drafts
+
+    def _in_parts(self, whole: EventDraft, where: str, notes: dict[str, None]) -> list[EventDraft]:
+        """Return a text from outside as events of at most `outside_bytes` each, in order; what people type is left whole."""
+        most = self._guard.outside_bytes
+        if whole.origin.source not in FROM_OUTSIDE or bounds.weight(whole.text) <= most:
+            return [whole]
+        pieces = [piece for piece in bounds.portions(whole.text, most) if piece.strip()]
+        notes[f"{where}the text from outside has more than {most:,} bytes: kept as {len(pieces)} events, one after the other"] = None
+        return [
+            whole.model_copy(update={
+                "id": f"{whole.id}#part{number}" if whole.id and number > 1 else whole.id, "text": piece,
+                "meta": {**whole.meta, PART: [number, len(pieces)]},
+            })
+            for number, piece in enumerate(pieces, start=1)
+        ]  # fmt: skip
 
     def _parsed(self, value: When, where: str, field: str = "at") -> _Time:
         try:
@@ -223,6 +267,7 @@ class Reader:
         return scope.session or defaults.session or day
 
     def _check(self, text: str, speaker: str, session: str, id: str | None, meta: Mapping[str, Any], where: str) -> None:
+        self._check_size(text, where)
         bad = _UNSTORABLE.search(text)
         if bad:
             what = "NUL" if bad.group() == "\x00" else "a lone surrogate"
@@ -230,20 +275,33 @@ class Reader:
                 f"{where}the text has {what} at character {bad.start()}, which no store keeps faithfully: replace it, for example with "
                 r"re.sub('[\x00\ud800-\udfff]', '\ufffd', text)", field="text",
             )
+        for name, value in (("speaker", speaker), ("session", session), ("id", id or "-")):
+            check_name(value, name, self._limits.name_chars, where)
+        self._check_meta(meta, where)
+
+    def _check_size(self, text: str, where: str) -> None:
         if len(text) > self._limits.text_chars:
             raise LimitError(
                 f"{where}the text has {len(text):,} characters, the limit is {self._limits.text_chars:,}: split it, or raise "
                 "Settings.limits.text_chars", field="text", limit=self._limits.text_chars, actual=len(text),
             )
-        for name, value in (("speaker", speaker), ("session", session), ("id", id or "-")):
-            check_name(value, name, self._limits.name_chars, where)
+
+    def _check_meta(self, meta: Mapping[str, Any], where: str) -> None:
+        most = self._limits.meta_chars
+        found = bounds.excess(meta, keys=self._guard.meta_keys, depth=self._guard.meta_depth, chars=most)
+        if found and found.what != "characters":
+            unit = "keys" if found.what == "keys" else "levels"
+            raise LimitError(
+                f"{where}meta has more than {found.limit} {unit}: keep what is larger with the application and its id here, or raise "
+                f"Settings.guard.meta_{found.what}", field="meta", limit=found.limit, actual=found.actual,
+            )
         try:
-            size = len(json.dumps(meta, allow_nan=False))
+            size = found.actual if found else len(json.dumps(meta, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where}meta must be plain JSON values: {error}", field="meta") from error
-        if size > self._limits.meta_chars:
-            raise LimitError(f"{where}meta has {size:,} characters as JSON, the limit is {self._limits.meta_chars:,}", field="meta",
-                             limit=self._limits.meta_chars, actual=size)
+        if size > most:
+            raise LimitError(f"{where}meta has {size:,} characters or more as JSON, the limit is {most:,}", field="meta",
+                             limit=most, actual=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,13 +342,22 @@ def check_name(value: str, field: str, limit: int, where: str = "") -> None:
         raise InputError(f"{where}{field} has control characters or a lone surrogate", field=field)
 
 
-def _text_of(content: object, where: str) -> str:
-    """Return the text of an OpenAI-style content: a string, or a list of parts of which only the text can be remembered."""
+def _text_of(content: object, where: str, most: int) -> str:
+    """Return the text of an OpenAI-style content: a string, or a list of parts of which only the text can be remembered.
+
+    Raises:
+        LimitError: The parts together have more than `most` characters; they are not joined then.
+    """
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
-        texts = []
+        texts: list[str] = []
+        size = 0
         for part in content:
+            size += 1 + len(texts[-1]) if texts else 0
+            if size > most:
+                raise LimitError(f"{where}the parts of the text have more than {most:,} characters, which is the limit: split it, or raise "
+                                 "Settings.limits.text_chars", field="text", limit=most, actual=size)
             if isinstance(part, str):
                 texts.append(part)
             elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
@@ -306,21 +373,28 @@ def _text_of(content: object, where: str) -> str:
 def _role_of(role: object, where: str) -> Role:
     found = _ROLES.get(role.lower()) if isinstance(role, str) else None
     if found is None:
-        raise InputError(f"{where}unknown role {role!r}: use one of {', '.join(_ROLES)}", field="role")
+        given = repr(role[:20]) if isinstance(role, str) else f"of type {type(role).__name__}"
+        raise InputError(f"{where}unknown role {given}: use one of {', '.join(_ROLES)}", field="role")
     return found
 
 
-def _call_of(call: Mapping[str, Any], where: str) -> tuple[str, str, str]:
+def _call_of(call: Mapping[str, Any], where: str, most: int) -> tuple[str, str, str]:
     """Return (tool name, text, call id) of a tool call in OpenAI's form or as a plain name with arguments."""
     inner = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise InputError(f"{where}a tool call needs a 'name' and 'arguments'", field="tool_calls")
     arguments = inner.get("arguments", inner.get("args", ""))
     if not isinstance(arguments, str):
+        found = bounds.excess(arguments, keys=most, depth=_ARGUMENTS_DEPTH, chars=most)
+        if found:
+            raise LimitError(
+                f"{where}the arguments of a tool call have more than {found.limit:,} {found.what}: keep them elsewhere",
+                field="tool_calls", limit=found.limit, actual=found.actual,
+            )
         try:
             arguments = json.dumps(arguments, ensure_ascii=False, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
-                f"{where}the arguments of tool call {inner['name']!r} are not plain JSON values: {error}", field="tool_calls"
+                f"{where}the arguments of tool call {inner['name'][:40]!r} are not plain JSON values: {error}", field="tool_calls"
             ) from error
     return inner["name"], f"{inner['name']}({arguments})", str(call.get("id") or "")

@@ -76,6 +76,7 @@ class Memory:
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
         from tierkeep.guard.lessons import Lessons
+        from tierkeep.guard.redaction import redacting
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.presets import Parts, build
@@ -88,6 +89,7 @@ class Memory:
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
+        embedder = None if embedder is None else redacting(embedder, settings.redaction)
         self._embedder = embedder
         self._vectors = vectors
         guard = DefaultGuard(settings, clock) if guard is None else guard

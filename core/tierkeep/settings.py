@@ -379,6 +379,11 @@ class GuardSettings(_Group):
         rate_burst: Records that one outside origin may write at once into one scope (ours; T6 asks for a token bucket).
         rate_per_s: Records that it may write each second after that (ours).
         corroborate: Independent trusted principals that must assert a value before it may stand behind an action (guard spec 6: k = 2).
+        rate_origins: Outside origins whose rate is remembered at once; the one that wrote least recently is dropped (ours).
+        hub_share: Share of a window of dissimilar questions that one memory from outside may be among the best of (T17: 5 %).
+        hub_k: Best hits of a question that count for it (guard spec 4.3: K of 3, 5 or 10).
+        hub_window: Questions in the window (ours).
+        hub_least: Dissimilar questions from which a memory can count as a hub at all (ours).
         confirm_s: Seconds for which a confirmation can be used (ours: ten minutes).
         act_from: From which origin on a memory may stand behind an action: only what was confirmed or said by an operator (guard spec 5.2),
             or the user's own words too.
@@ -391,13 +396,46 @@ class GuardSettings(_Group):
     meta_depth: int = Field(default=8, ge=1)
     rate_burst: int = Field(default=1_024, ge=1)
     rate_per_s: float = Field(default=50.0, gt=0)
+    rate_origins: int = Field(default=4_096, ge=1)
+    hub_share: float = Field(default=0.05, gt=0, le=1)
+    hub_k: int = Field(default=5, ge=1)
+    hub_window: int = Field(default=200, ge=1)
+    hub_least: int = Field(default=5, ge=2)
     corroborate: int = Field(default=2, ge=2)
     confirm_s: float = Field(default=600.0, gt=0)
     act_from: Literal["confirmed", "user"] = "confirmed"
 
 
+#: What happens to a text in which something of a class is found: it stays, it is replaced by a mark, or the whole text is quarantined.
+Handling = Literal["keep", "redact", "quarantine"]
+
+
 class RedactionSettings(_Group):
-    """What is taken out of texts before they are stored, embedded or logged (`guard/redaction.py`; guard spec T5)."""
+    """What is taken out of texts before they are stored or embedded (`guard/redaction.py`; guard spec T5).
+
+    Attributes:
+        secrets: Keys and tokens in a published format, private keys, passwords in addresses (ours: no memory needs them).
+        passwords: What is said or assigned to be a password or key, in no known format.
+        cards: Payment card numbers (Luhn).
+        ibans: Bank accounts (mod 97).
+        national_ids: Numbers of persons, such as the US social security number.
+        phones: Phone numbers. Kept by default, like all that follows: a personal memory must be able to know them.
+        emails: E-mail addresses.
+        mask_embedder: Mask all of the above, kept or not, in what an embedder is given: it may be a server of others.
+        libraries: Also ask phonenumbers and python-stdnum (the extra `redaction`): more countries' numbers, and slower.
+        region: Country (ISO 3166, "PT") in which a phone number without a country code is read, with `libraries`.
+    """
+
+    secrets: Handling = "redact"
+    passwords: Handling = "redact"
+    cards: Handling = "keep"
+    ibans: Handling = "keep"
+    national_ids: Handling = "keep"
+    phones: Handling = "keep"
+    emails: Handling = "keep"
+    mask_embedder: bool = True
+    libraries: bool = False
+    region: str = Field(default="US", pattern="^[A-Z]{2}$")
 
 
 class SafeHarborSettings(_Group):
@@ -483,7 +521,7 @@ class AMemGuardSettings(_Group):
         least: Divergence that it must have at least (3.9: 0.6).
         outlier_voices: Voices below which no divergence stands out (ours, measured: the deviation of three values is chance, and with three
             voices 2 to 4 % of benign memories were held back).
-        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 2 to
+        agreeing: Median divergence above which nobody agrees with anybody, so that nobody can stand out (ours, measured: without it 1 to
             4 % of benign memories were held back, and up to a third of them among a majority of poison).
         eps: Cosine distance of neighbours in the clustering of paths (3.6: 0.5).
         min_samples: Neighbours, itself included, that make a core (3.6: 2).

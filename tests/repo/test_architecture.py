@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 VOCABULARY = {"errors", "records", "allowance", "protocols", "settings"}
-FOUNDATIONS = {"terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
+FOUNDATIONS = {"bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
 STAGES = {
     "guard", "write", "route", "tiers", "compose", "answer", "validate", "retrieve", "ledger", "models", "importers", "strategies",
 }  # fmt: skip
@@ -77,6 +77,8 @@ ONLY_IN: dict[str, set[str]] = {
     "sentence_transformers": {"models"},
     "torch": {"models", "guard.safeharbor.train"},
     "chromadb": {"models", "ledger"},
+    "phonenumbers": {"guard"},
+    "stdnum": {"guard"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
     "bm25s": {"evaluate"},

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 
 from tierkeep import rendering
+from tierkeep.guard.encoded import hidden
+from tierkeep.guard.orders import orders
 from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Scope
 
 #: Visible characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
@@ -59,7 +61,7 @@ _SIGNALS = {
         re.I,
     ),
     "exfiltrates": re.compile(
-        r"\b(?:send|forward|post|upload|transmit|email|exfiltrate|submit)\b.{0,60}"
+        r"(?<!\bnever )(?<!\bnot )(?<!\bdon't )\b(?:send|forward|post|upload|transmit|email|exfiltrate|submit)\b.{0,60}"
         r"\b(?:user(?:'s)?|their|profile|conversation|memory|memories|credentials?|passwords?|history|personal data)\b"
         r".{0,60}\b(?:to|at)\b",
         re.I,
@@ -72,7 +74,17 @@ _BY_LINE = {"poses_as_system"}
 _HINTS = {
     "bids_agents": re.compile(r"\b(?:assistants?|agents?)\b.{0,60}\b(?:must|shall|need to|are (?:required|instructed) to|have to)\b", re.I),
     "from_now_on": re.compile(r"\bfrom now on\b", re.I),
+    "runs_remote_code": re.compile(r"\b(?:curl|wget)\b[^\n|]{0,200}\|\s{0,4}(?:sudo )?(?:ba|z|da)?sh\b", re.I),
+    "fakes_result": re.compile(
+        r"\b(?:mark|stamp|flag|report|record|set)\w{0,3}\b.{0,60}\b(?:as )?"
+        r"(?:passed|successful|complete|clean|approved|sanitized|final|ok)\b", re.I,
+    ),
+    # A picture whose address would carry something out.
+    "hidden_picture": re.compile(r"!\[[^\]\n]{0,200}\]\(https?://[^)\s]{1,500}[?&=][^)\s]{0,500}[{\[<$%]"),
 }
+#: Signals of `orders` that count only together with another.
+_ORDER_HINTS = {"defers_control", "rushes"}
+
 
 #: Characters that show as nothing or as a gap: between letters they hide a word, between words they stand for the space.
 _FILLERS = re.compile(
@@ -84,19 +96,25 @@ _FILLERS = re.compile(
 def signals(text: str) -> tuple[str, ...]:
     """Return the names of the signals that the text gives, in a fixed order. Linear in the text.
 
-    One telling signal is enough; hints count only together.
+    One telling signal is enough; hints count only together. What the text hides in base64 is read as well.
     """
     found = _signals(text)
     gapped = _FILLERS.sub(" ", text)
-    return found or (_signals(gapped) if gapped != text else ())
+    found = found or (_signals(gapped) if gapped != text else ())
+    if not found:
+        inner = " \n".join(run.text for run in hidden(text[:_SCAN]))
+        found = _signals(inner) if inner else ()
+    return found
 
 
 def _signals(text: str) -> tuple[str, ...]:
     lines = rendering.reads_as(rendering.lines_of(text)[:_SCAN])
     flat = lines.replace("\n", " ")
-    found = tuple(name for name, pattern in _SIGNALS.items() if pattern.search(lines if name in _BY_LINE else flat))
-    hints = tuple(name for name, pattern in _HINTS.items() if pattern.search(flat))
-    return found + hints if found or len(hints) > 1 else ()
+    found = dict.fromkeys(name for name, pattern in _SIGNALS.items() if pattern.search(lines if name in _BY_LINE else flat))
+    hints = dict.fromkeys(name for name, pattern in _HINTS.items() if pattern.search(flat))
+    for name in (*orders(lines), *(orders(flat) if flat != lines else ())):
+        (hints if name in _ORDER_HINTS else found)[name] = None
+    return (*found, *hints) if found or len(hints) > 1 else ()
 
 
 class ScreeningGuard:

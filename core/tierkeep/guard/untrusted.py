@@ -84,8 +84,11 @@ class UntrustedExport:
         draft = EventDraft.model_validate({name: value for name, value in inner.items() if name != "position"})
         origin, authority = _capped(draft.origin, draft.authority)
         meta = {key: value for key, value in draft.meta.items() if not key.startswith("tierkeep.")}  # ours to say, not the file's
-        claimed = draft.model_copy(update={"origin": origin, "authority": authority, "meta": meta})
+        # The channel of this call: whoever restores a file has chosen to, and no rate of the file's authors is meant.
+        as_import = origin.model_copy(update={"channel": "import"})
+        claimed = draft.model_copy(update={"origin": as_import, "authority": authority, "meta": meta})
         admitted = self._guard.admit(claimed, self._scope)
+        admitted = admitted.model_copy(update={"origin": admitted.origin.model_copy(update={"channel": origin.channel})})
         # The ledger keeps the first of two events with one id.
         self._events.setdefault(str(admitted.id), _Bound(admitted.authority, admitted.origin))
         kept = {**dict(admitted), "origin": admitted.origin.model_dump(mode="json"), "authority": int(admitted.authority)}

@@ -15,7 +15,10 @@ from tierkeep.ledger.schema import TABLES
 __all__ = ["living", "prove", "row_bytes", "search", "sweep"]
 
 #: Columns of random bytes, hashes and numbers: a short word that stands in them is chance, and says nothing.
-_RANDOM = {"journal.salt", "journal.digest", "vectors.vector"}
+_RANDOM = {
+    "journal.salt", "journal.digest", "vectors.vector", "seals.mac", "guard_log.salt", "reviews.salt", "confirmations.token",
+    "confirmations.subject", "confirmations.mac",
+}  # fmt: skip
 _BLOCK = 4 << 20
 _CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
 _COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
@@ -121,8 +124,8 @@ def living(connection: sqlite3.Connection, finder: Finder, number: int) -> set[s
     for table in TABLES:
         if table == "journal":
             questions.append(("SELECT * FROM journal WHERE scope <> ?", (number,)))
-        elif table == "vectors":
-            continue  # nothing but numbers, and by far the largest
+        elif table in ("vectors", "seals", "confirmations"):
+            continue  # nothing but numbers and hashes, and by far the largest
         else:
             questions.append((" ".join(("SELECT * FROM", table)), ()))
     for question, values in questions:

@@ -32,7 +32,7 @@ _EMBEDDED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_LIST = re.compile(r"\s*[,;\n]\s*")
+_LIST = re.compile("[,;\n]")
 _ADDRESS = re.compile(r"[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
 _NAMED = re.compile(r"^[^<>@]{0,100}<([^<>\s]{1,300})>$")
 
@@ -125,7 +125,7 @@ def _of_text(path: str, text: str, *, free: bool) -> Iterator[Value]:
         for one in embedded(stripped):
             yield Value(path, one, free=True)
         return
-    pieces = [piece for piece in _LIST.split(stripped) if piece]
+    pieces = [piece.strip() for piece in _LIST.split(stripped) if piece.strip()]
     if len(pieces) > 1 and all(_ADDRESS.search(piece) for piece in pieces):  # "a@x.org, b@x.org" is two values
         for at, piece in enumerate(pieces):
             yield Value(f"{path}[{at}]", _bare(piece))
