@@ -15,9 +15,8 @@ from tierkeep.evaluate.attacks.cases import Note
 from tierkeep.evaluate.attacks.columns import Column
 from tierkeep.evaluate.attacks.grammar import decoded, orders
 from tierkeep.evaluate.attacks.stores import Entry, Store
-from tierkeep.evaluate.attacks.world import TOOLS, Call, TrialClock
+from tierkeep.evaluate.attacks.world import Call, TrialClock
 from tierkeep.guard.authority import ceiling
-from tierkeep.guarding import ToolPolicy
 from tierkeep.records import Authority, EventDraft, Message, Origin, Role, Scope, Source
 
 Outcome = Literal["active", "quarantined", "rejected"]
@@ -110,10 +109,6 @@ def _role(origin: Origin) -> Role:
     if origin.source in (Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR):
         return "user"
     return "assistant" if origin.source == Source.AGENT_INFERRED else "tool"
-
-
-def _policies() -> dict[str, ToolPolicy]:
-    return dict.fromkeys(TOOLS, ToolPolicy())
 
 
 class WrappedMemory:
@@ -241,7 +236,7 @@ class TierkeepMemory:
         self._column = column
         self._watch = watch
         self._poison: dict[str, Authority] = {}
-        self._gate = self._scoped.guard.gate(_policies()) if column.gate else None
+        self._gate = self._scoped.guard.gate() if column.gate else None  # a tool nobody speaks for has side effects
 
     def fill(self, notes: Sequence[Note]) -> None:
         """Write what was there before, in portions."""
