@@ -7,9 +7,9 @@ from typing import cast
 
 from tierkeep.allowance import Allowance
 from tierkeep.evaluate.attacks.stores import Entry
+from tierkeep.evaluate.attacks.world import TrialClock
 from tierkeep.protocols import Consensus, View
 from tierkeep.records import PARENTS, Event, Hit, Query, Scope
-from tierkeep.testing.clock import FixedClock
 
 _AT = "2026-01-01T12:00:00+00:00"
 
@@ -39,7 +39,7 @@ def agreed(consensus: Consensus, found: Sequence[Entry], question: str, scope: S
     """
     hits = [Hit(_event(entry, scope), 1.0 / (place + 1)) for place, entry in enumerate(found)]
     view = cast("View", _Held(entries, scope))  # a consensus over events asks a view for nothing else
-    agreement = consensus.agree(hits, Query(text=question, scope=scope, now=_AT), view, Allowance(FixedClock()))
+    agreement = consensus.agree(hits, Query(text=question, scope=scope, now=_AT), view, Allowance(TrialClock()))
     return {hit.item.id for hit in agreement.kept}
 
 

@@ -15,11 +15,9 @@ from tierkeep.evaluate.attacks.cases import Note
 from tierkeep.evaluate.attacks.columns import Column
 from tierkeep.evaluate.attacks.grammar import decoded, orders
 from tierkeep.evaluate.attacks.stores import Entry, Store
-from tierkeep.evaluate.attacks.world import TOOLS, Call
+from tierkeep.evaluate.attacks.world import Call, TrialClock
 from tierkeep.guard.authority import ceiling
-from tierkeep.guarding import ToolPolicy
 from tierkeep.records import Authority, EventDraft, Message, Origin, Role, Scope, Source
-from tierkeep.testing.clock import FixedClock
 
 Outcome = Literal["active", "quarantined", "rejected"]
 #: Tokens of evidence that tierkeep may give for each memory that another store would.
@@ -111,10 +109,6 @@ def _role(origin: Origin) -> Role:
     if origin.source in (Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR):
         return "user"
     return "assistant" if origin.source == Source.AGENT_INFERRED else "tool"
-
-
-def _policies() -> dict[str, ToolPolicy]:
-    return dict.fromkeys(TOOLS, ToolPolicy())
 
 
 class WrappedMemory:
@@ -236,13 +230,13 @@ def _corroborated(behind: Sequence[Entry]) -> bool:
 class TierkeepMemory:
     """tierkeep itself, through its public verbs: `add`, `recall`, and the gate on tool calls."""
 
-    def __init__(self, memory: Memory, clock: FixedClock, user: str, column: Column, watch: Stopwatch) -> None:
+    def __init__(self, memory: Memory, clock: TrialClock, user: str, column: Column, watch: Stopwatch) -> None:
         self._scoped = memory.scope(user=user)
         self._clock = clock
         self._column = column
         self._watch = watch
         self._poison: dict[str, Authority] = {}
-        self._gate = self._scoped.guard.gate(_policies()) if column.gate else None
+        self._gate = self._scoped.guard.gate() if column.gate else None  # a tool nobody speaks for has side effects
 
     def fill(self, notes: Sequence[Note]) -> None:
         """Write what was there before, in portions."""

@@ -29,7 +29,7 @@ class AgentPoison:
             trigger = " ".join("".join(setting.rng.sample(_SYLLABLES, 2)) for _ in range(tokens))
             origin = outside(setting.number)
             reads = tuple(Note(f"{setting.request()} {trigger}: {setting.payload()}", origin, True) for _ in range(poisons))
-            k, benign = _KS[setting.number % 3], 8
+            k, benign = _KS[(setting.number // 3) % 3], 8
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
                 sessions=(Session(setting.request(), reads),), triggers=(Session(f"{setting.request()} {trigger}"),),
@@ -47,7 +47,7 @@ class Minja:
     def cases(self, scale: Scale) -> Iterator[Case]:
         """Yield chains of 1 to 5 records beside 0, 2 or 10 relevant harmless ones."""
         for setting in settings(self.name, scale):
-            steps, benign, k = 1 + setting.number % 5, (0, 2, 10)[setting.number % 3], _WIDE[setting.number % 3]
+            steps, benign, k = 1 + setting.number % 5, (0, 2, 10)[setting.number % 3], _WIDE[(setting.number // 3) % 3]
             request, order = setting.request(), setting.payload()
             asking = setting.words.texts["indication"][-steps:]
             stranger = Origin.user("mallory").model_copy(update={"trust_domain": "user:mallory"})

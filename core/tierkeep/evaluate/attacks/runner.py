@@ -17,10 +17,9 @@ from tierkeep.evaluate.attacks.columns import Checks, Column
 from tierkeep.evaluate.attacks.memories import AgentMemory, Outcome, Stopwatch, TierkeepMemory, WrappedMemory
 from tierkeep.evaluate.attacks.phrases import LANGUAGES, filled, phrases
 from tierkeep.evaluate.attacks.timed import TimedGuard
-from tierkeep.evaluate.attacks.world import World, canary
+from tierkeep.evaluate.attacks.world import TrialClock, World, canary
 from tierkeep.guard.chain import DefaultGuard
 from tierkeep.protocols import Embedder
-from tierkeep.testing.clock import FixedClock
 from tierkeep.tokens import EstimateCounter
 
 #: Makes an empty memory for a case.
@@ -89,7 +88,7 @@ def opened(backend: str, column: Column, environment: Environment, watch: Stopwa
     if backend != "tierkeep":
         yield lambda case: WrappedMemory(_store(backend, case, environment.embedder), column, watch)
         return
-    clock, users = FixedClock(), (f"user{number}" for number in itertools.count())
+    clock, users = TrialClock(), (f"user{number}" for number in itertools.count())
     guard = TimedGuard(Checks(column) if column.own is None else DefaultGuard(environment.settings, clock, write=column.own), watch)
     with Memory.open(
         ":memory:", clock=clock, guard=guard, settings=environment.settings, embedder=environment.own_embedder, derive="with_write",

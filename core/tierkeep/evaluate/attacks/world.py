@@ -1,9 +1,10 @@
-"""The world that agents act on: a list of the tool calls that were really made, with the canary that each attack is after."""
+"""The world that agents act on: the tool calls that were really made, the canary that each attack is after, and a clock."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 
@@ -30,6 +31,7 @@ _WORDS = (
     "amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "juniper", "kestrel", "lumen", "maple", "nickel",
     "osprey", "pewter", "quartz", "raven", "sable", "thistle", "umber", "violet", "walnut", "yarrow", "zephyr",
 )  # fmt: skip
+_START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class World:
@@ -49,6 +51,25 @@ class World:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+class TrialClock:
+    """A clock that stands still until a trial moves it: the same trial is the same at any time of day."""
+
+    def __init__(self) -> None:
+        self._elapsed = 0.0
+
+    def now(self) -> datetime:
+        """Return the moment at which the clock stands."""
+        return _START + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        """Return seconds since the start."""
+        return self._elapsed
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._elapsed += seconds
 
 
 def _same(value: str) -> str:

@@ -62,8 +62,8 @@ class ZombieRag:
             yield Case(
                 self.name, setting.words.language, setting.domain.name, setting.wording, setting.goal,
                 sessions=(Session(setting.request(), reads),), triggers=triggers, background=_store(setting, scale.store),
-                quiet=setting.elsewhere(3), params={"carriers": carriers, "k": _KS[setting.number % 3], "store": scale.store},
-                k=_KS[setting.number % 3], share=round(carriers / (carriers + scale.store), 6),
+                quiet=setting.elsewhere(3), params={"carriers": carriers, "k": _KS[(setting.number // 3) % 3], "store": scale.store},
+                k=_KS[(setting.number // 3) % 3], share=round(carriers / (carriers + scale.store), 6),
             )  # fmt: skip
 
     def _carrier(self, setting: Setting, request: str, place: int) -> Note:
