@@ -25,7 +25,7 @@ MOST_WITH_PART = 256
 class Containing:
     """Finds events by a value's rarest words in the lexical index, and reads those.
 
-    A text so long that only its beginning is indexed is read whatever the value is, and so is what is quarantined, which has no words there.
+    A text so long that only its beginning is indexed is read whatever the value is, and so is what is quarantined: it has no words there.
 
     Args:
         indexes: The indexes that searches use.

@@ -22,19 +22,26 @@ _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])(?=\s|[\u3000-\u9fff])")
 #: Where a clause ends. The point of "x.org" does not end one.
 _CLAUSE = re.compile(r"[,;:\uff0c\u3001\uff1b\uff1a]| (?:and|but|und|aber|y|pero|et|mais|e|ma|mas|en|maar|that|dass|que|che) ")
 #: What may stand right behind a value that ends there, and what ties it to more: "/home" is no part of "/home/ana" that one may take.
-_ENDS = r"""\s"'`)\]}>\u00bb\u201d\u2019\u3001\u3002\uff0c\uff01\uff1f\uff1b\uff1a\u300d\u300f\uff09\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"""
+_ENDS = (
+    r"""\s"'`)\]}>\u00bb\u201d\u2019\u3001\u3002\uff0c\uff01\uff1f\uff1b\uff1a"""
+    r"\u300d\u300f\uff09\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+)
 _BEFORE = rf"(?<!{JOINT})(?<![@+/\\.\-~%&=?^|])(?<!\d[,:])"
 _AFTER = rf"(?!{JOINT})(?![/\\][^{_ENDS}])(?![@+\-%#&=?!~*^|$.:,]+[^{_ENDS}@+\-%#&=?!~*^|$.:,])"
 _QUOTED = r"""["'`\u201c\u201e\u00ab\u2018]{}["'`\u201d\u201c\u00bb\u2019]"""
 _AUTHORITY = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]{0,15}://[^/\s@]{0,256}")
 #: A mail that was pasted into a request: quoted lines, and all after the line that says so or after its heading.
 _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
-_FORWARDED = re.compile(r"^[ \t]*-{2,}[^\n\-]{0,60}(?:message|nachricht|mensaje|mensagem|messaggio|bericht|\u90ae\u4ef6)[^\n]{0,20}$", re.I | re.M)
+_FORWARDED = re.compile(
+    r"^[ \t]*-{2,}[^\n\-]{0,60}(?:message|nachricht|mensaje|mensagem|messaggio|bericht|\u90ae\u4ef6)[^\n]{0,20}$", re.I | re.M
+)
 _SENDER = re.compile(r"^[ \t*]*(?:from|von|de|da|van|\u043e\u0442|\u53d1\u4ef6\u4eba|\u5dee\u51fa\u4eba)[*]*[ ]?[:\uff1a]", re.I | re.M)
 _SUBJECT = re.compile(
-    r"^[ \t*]*(?:subject|betreff|asunto|objet|oggetto|assunto|onderwerp|\u0442\u0435\u043c\u0430|\u4e3b\u9898|\u4ef6\u540d)[*]*[ ]?[:\uff1a]", re.I | re.M
-)
+    r"^[ \t*]*(?:subject|betreff|asunto|objet|oggetto|assunto|onderwerp|\u0442\u0435\u043c\u0430|\u4e3b\u9898|\u4ef6\u540d)"
+    r"[*]*[ ]?[:\uff1a]", re.I | re.M,
+)  # fmt: skip
 _HEADING_CHARS = 600
+_CLAUSE_CHARS = 200
 _LONGEST_SPELLED = 128
 _LEAST_SPELLED = 6
 _LEAST_PART = 4
@@ -183,6 +190,8 @@ def _sentences(text: str) -> Iterator[str]:
         yield from (f"{heading} {piece}" if heading else piece for piece in pieces)
         if pieces and pieces[-1].rstrip(" *_").endswith((":", "\uff1a")):
             heading = pieces[-1].strip()
+            if len(heading) > 2 * _CLAUSE_CHARS:  # else many lines under a long one would cost their product
+                heading = f"{heading[:_CLAUSE_CHARS]} {heading[-_CLAUSE_CHARS:]}"
 
 
 def _denies(value: str, sentence: str) -> bool:
@@ -194,7 +203,7 @@ def _denies(value: str, sentence: str) -> bool:
     if _phrases("forbids").search(meant.sub(" ", shown[: places[-1][0]])):
         return True
     for _, end in places:
-        clause = meant.sub(" ", _CLAUSE.split(shown[end:], maxsplit=1)[0]).strip(" \"'`)*.")
+        clause = meant.sub(" ", _CLAUSE.split(shown[end : end + _CLAUSE_CHARS], maxsplit=1)[0]).strip(" \"'`)*.")
         if _phrases("forbids right after").match(clause) or _phrases("forbids after").search(clause):
             return True
     return False

@@ -27,7 +27,7 @@ _EMBEDDED = re.compile(
     | \b(?:data|tel|sms|mailto|javascript|magnet|bitcoin|ethereum|sip|callto|geo|urn|blob|file):[^\s<>"'`]{1,512}  # other links
     | (?<![\w/\\.])(?:~|\.{1,2})?(?:/[\w.\-]{1,128}){1,32}/?    # path
     | \b[A-Za-z]:\\[^\s<>"'|?*]{1,256}                          # path with a drive
-    | \b(?:[\w\-]{2,63}\.){1,8}(?:(?-i:[a-z]{2,24}|[A-Z]{2,24})|xn--[a-z0-9\-]{1,59}|(?![a-z0-9])[^\W\d_]{2,24})\b  # host
+    | \b(?:[\w\-]{2,63}\.){1,8}(?:(?-i:[a-z]{2,24}|[A-Z]{2,24})|xn--[a-z0-9\-]{1,59}|(?![a-z])[^\W\d_]{2,24})\b  # host
     | (?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)             # host by number
     | \[?(?:[0-9a-f]{1,4}:){3,7}:?[0-9a-f]{0,4}(?::[0-9a-f]{1,4}){0,5}\]?  # and the long kind
     | (?<![\w:])(?=[0-9a-f:]{0,60}\d)(?:[0-9a-f]{0,4}:){1,7}:[0-9a-f:.]{0,40}  # the same, cut short
