@@ -15,7 +15,7 @@ from tierkeep.admitting import codes
 from tierkeep.allowance import Allowance
 from tierkeep.errors import ActionDenied, ConfirmationError, InputError, NotFoundError
 from tierkeep.guard.actions.decision import Rules, weigh
-from tierkeep.guard.actions.mentions import mentions, normal
+from tierkeep.guard.actions.mentions import mentions, normal, spellings
 from tierkeep.guard.actions.values import Value, canonical, subject_of, values_of
 from tierkeep.guard.lessons import LESSON, Lessons
 from tierkeep.records import (
@@ -29,6 +29,7 @@ from tierkeep.records import (
     GuardVerb,
     Record,
 )
+from tierkeep.rendering import plain
 from tierkeep.twins import twin
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = ["ActionGate", "Context", "ScopedGuard", "ToolPolicy"]
 #: What was in a model's window.
 Context = Evidence | Iterable[Event | str]
 _F = TypeVar("_F", bound=Callable[..., Any])
-_SHOWN_CHARS = 600
 _NOTHING = Value("", "")
 
 
@@ -169,7 +169,7 @@ class ScopedGuard:
             NotFoundError: There is no such event, or it is quarantined: release it first.
         """
         event = self._standing(id)
-        return self._issue(_memory_subject(event), f"{event.speaker}, {event.at[:10]}: {event.text[:_SHOWN_CHARS]}")
+        return self._issue(_memory_subject(event), plain(f"{event.speaker}, {event.at[:10]}: {event.text}"))
 
     def confirm(self, token: str, *, id: str) -> Event:
         """Take the user's yes: the memory has authority to act from now on. Return it.
@@ -293,7 +293,7 @@ class ActionGate:
         for value in values_of(arguments, policy.free):
             wanted = normal(value.text)
             holds = functools.partial(_holds, wanted)
-            holders = memory._containing(value.text, holds, view, allowance) if wanted else []
+            holders = memory._containing(*spellings(value.text), holds, view, allowance) if wanted else []
             findings.append(weigh(value, request, holders, seen, rules))
         if not findings:  # a call that names nothing: whoever had a say in it must be trusted
             findings.append(weigh(_NOTHING, request, [], seen, rules))
@@ -311,6 +311,8 @@ class ActionGate:
     def _events(self, context: Context) -> list[Event] | None:
         """Return the events of what was in the window; None when some are not there any more, because then nobody knows."""
         if isinstance(context, Evidence):
+            if not all(item.sources for item in context.items):
+                return None
             named: Iterable[str] = (source for item in context.items for source in item.sources)
         else:
             named = (one.id if isinstance(one, Event) else str(one) for one in ([context] if isinstance(context, str) else context))
@@ -353,7 +355,7 @@ class ActionGate:
         """
         call = canonical(tool, arguments)
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        return self._guard._issue(subject_of(call), f"{tool}({shown[:_SHOWN_CHARS]})")
+        return self._guard._issue(subject_of(call), f"{tool}({shown})")  # whole: nobody can say yes to what is not shown
 
     def guarded(self, function: _F, *, request: Callable[[], str], context: Callable[[], Context | None] | None = None) -> _F:
         """Return a tool that asks the gate before it does anything.

@@ -772,7 +772,8 @@ class ArgumentFinding(Frozen):
     Attributes:
         argument: Its path, such as "to" or "items[0].account".
         allowed: Whether that origin may stand behind an action.
-        reason: in_request, vouched, corroborated, free, untrusted_support, no_source or context_untrusted.
+        reason: in_request, vouched, corroborated or context_trusted; forbidden, untrusted_support, unclear_support, too_many_holders,
+            no_source or context_untrusted.
         support: Ids of the events in which the value stands.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tierkeep.guard.actions.mentions import asserts, normal
+from tierkeep.guard.actions.mentions import asserts, forbids, normal, own_words
 from tierkeep.guard.actions.values import Value
 from tierkeep.records import ArgumentFinding, Authority, Event, Source
 
@@ -48,21 +48,32 @@ def weigh(value: Value, request: str, holders: Sequence[Event] | None, context: 
         context: What of the memory was in the model's window; None when nobody knows.
         rules: The numbers.
     """
+    own = own_words(request)
+    finding = _weighed(value, own, holders, context, rules)
+    if finding.allowed and forbids(value.text, own):  # the user's no of this moment is above all that is stored
+        return finding.model_copy(update={"allowed": False, "reason": "forbidden"})
+    return finding
+
+
+def _weighed(value: Value, request: str, holders: Sequence[Event] | None, context: Sequence[Event] | None, rules: Rules) -> ArgumentFinding:
     wanted = normal(value.text)
 
     def found(allowed: bool, reason: str, support: Sequence[Event] = ()) -> ArgumentFinding:
         return ArgumentFinding(argument=value.path, allowed=allowed, reason=reason, support=tuple(event.id for event in support))
 
-    if wanted and asserts(wanted, request):
+    if wanted and asserts(value.text, request):
         return found(True, "in_request")
     if holders is None:
         return found(False, "too_many_holders")
-    sources = _sources(holders)
-    if wanted and len(_vouching(wanted, holders)) >= rules.corroborate:
+    held_back = [event for event in holders if event.authority == Authority.QUARANTINED]
+    sources = _sources([event for event in holders if event.authority > Authority.QUARANTINED])
+    if wanted and len(_vouching(value.text, holders)) >= rules.corroborate:
         return found(True, "corroborated", sources)
-    if sources:
-        doubtful = [event for event in sources if effective(event, rules) < Authority.ACT]
-        return found(False, "untrusted_support", doubtful) if doubtful else found(True, "vouched", sources)
+    if doubtful := [event for event in sources or held_back if effective(event, rules) < Authority.ACT]:
+        return found(False, "untrusted_support", doubtful)
+    if sources:  # "never pay ACCT-7" stands behind no payment, and neither does what only looks like it
+        unclear = [event for event in sources if not asserts(value.text, event.text)]
+        return found(False, "unclear_support", unclear) if unclear else found(True, "vouched", sources)
     if context is None:
         return found(False, "no_source")
     doubtful = [event for event in context if effective(event, rules) < Authority.ACT]
@@ -75,25 +86,29 @@ def _sources(holders: Sequence[Event]) -> list[Event]:
     return [event for event in holders if event.origin.source != _REPEATS or first is None or event.seq < first]
 
 
-def _vouching(wanted: str, holders: Sequence[Event]) -> set[str]:
+def _vouching(value: str, holders: Sequence[Event]) -> set[str]:
     """Return the trust domains that independently assert the value (6.3a). Repetition by others never counts.
 
-    A trusted tool that says what somebody untrusted said before it may only echo it (6.2), so it does not count.
+    A trusted tool that says what somebody untrusted says too may only echo it, whoever was stored first (6.2), so it does not count.
+    What the user or an operator has forbidden is vouched for by nobody.
     """
-    domains: set[str] = set()
-    tainted = False
-    for event in holders:
-        source = event.origin.source
-        if source not in _TRUSTED:
-            tainted = True
-        elif (
-            event.authority >= Authority.ADVISE
-            and not event.parents
-            and not (tainted and source == Source.TOOL_TRUSTED)
-            and asserts(wanted, event.text)
-        ):
-            domains.add(_domain(event))
-    return domains
+    if any(event.origin.source in _OWN_WORD | _OPERATED and forbids(value, event.text) for event in holders):
+        return set()
+    trusted = [event for event in holders if event.origin.source in _TRUSTED and event.authority > Authority.QUARANTINED]
+    first = trusted[0].seq if trusted else 0
+    # What an agent says after them is their echo.
+    tainted = any(
+        event.origin.source not in _TRUSTED and (event.origin.source != _REPEATS or event.seq < first)
+        for event in holders
+    ) or any(event.authority == Authority.QUARANTINED for event in holders)  # fmt: skip
+    return {
+        _domain(event)
+        for event in trusted
+        if event.authority >= Authority.ADVISE
+        and not event.parents
+        and not (tainted and event.origin.source == Source.TOOL_TRUSTED)
+        and asserts(value, event.text)
+    }
 
 
 def _domain(event: Event) -> str:
@@ -101,5 +116,5 @@ def _domain(event: Event) -> str:
     if event.origin.source in _OWN_WORD:
         return "user"
     if event.origin.source in _OPERATED:
-        return event.origin.trust_domain or "operator"
-    return event.origin.trust_domain or f"tool:{event.origin.principal}"
+        return normal(event.origin.trust_domain) or "operator"
+    return normal(event.origin.trust_domain or f"tool:{event.origin.principal}")

@@ -6,10 +6,12 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tierkeep.errors import InputError, LimitError
+from tierkeep.rendering import visible
 
 __all__ = ["MOST_VALUES", "Value", "canonical", "embedded", "subject_of", "values_of"]
 
@@ -19,22 +21,28 @@ _DEPTH = 8
 #: What a wording of the model's own may not bring along: addresses, links, hosts, paths, accounts, handles. Figures it may.
 _EMBEDDED = re.compile(
     r"""
-    (?P<day>\b\d{4}-\d\d(?:-\d\d)?\b)                           # no value, and no number with a hyphen either
+    (?P<day>\b(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?\b)  # no value, and no number with a hyphen either
     | [\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}        # address
     | \b[a-z][a-z0-9+.\-]{1,15}://[^\s<>"'`\x00-\x1f]{1,512}    # link
+    | \b(?:data|tel|sms|mailto|javascript|magnet|bitcoin|ethereum|sip|callto|geo|urn|blob|file):[^\s<>"'`]{1,512}  # other links
     | (?<![\w/\\.])(?:~|\.{1,2})?(?:/[\w.\-]{1,128}){1,32}/?    # path
     | \b[A-Za-z]:\\[^\s<>"'|?*]{1,256}                          # path with a drive
-    | \b(?:[\w\-]{2,63}\.){1,8}(?-i:[a-z]{2,24})\b             # host
+    | \b(?:[\w\-]{2,63}\.){1,8}(?:(?-i:[a-z]{2,24}|[A-Z]{2,24})|xn--[a-z0-9\-]{1,59}|(?![a-z])[^\W\d_]{2,24})\b  # host
+    | (?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)             # host by number
+    | \[?(?:[0-9a-f]{1,4}:){3,7}:?[0-9a-f]{0,4}(?::[0-9a-f]{1,4}){0,5}\]?  # and the long kind
+    | (?<![\w:])(?=[0-9a-f:]{0,60}\d)(?:[0-9a-f]{0,4}:){1,7}:[0-9a-f:.]{0,40}  # the same, cut short
     | (?<!\w)[@\#][\w\-]{2,64}                                  # handle
     | \b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,8}(?:[ ]?[A-Z0-9]{1,3})?\b  # account number with a country
-    | \b(?=\d{0,24}[a-z\-])(?=(?:[a-z\-]{0,40}\d){3})[a-z0-9]{1,24}(?:-[a-z0-9]{1,24}){0,8}\b  # three digits and more
+    | \b(?=\d{0,128}[a-z\-])(?=(?:[a-z\-]{0,128}\d){3})[a-z0-9]{1,128}(?:-[a-z0-9]{1,128}){0,8}\b  # three digits and more
     | \d{7,40}                                                 # account, telephone
+    | (?<![\w.,])(?=\W{0,2}(?:\d\W{0,3}){9})\+?\(?\d{1,5}\)?(?:[ /\-]\(?\d{2,6}\)?){2,8}(?![\w])  # the same with blanks
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _LIST = re.compile("[,;\n]")
 _ADDRESS = re.compile(r"[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
-_NAMED = re.compile(r"^[^<>@]{0,100}<([^<>\s]{1,300})>$")
+#: A name and an address, and nothing else that a tool could take for a command: each word of the name begins as names do.
+_NAMED = re.compile(r"""^["']?((?:[^\W\d_a-z][\w.'\u2019\-]{0,40},?[ ]){0,4}[^\W\d_a-z][\w.'\u2019\-]{0,40})?["']?[ ]?<([^<>\s]{1,300})>$""")
 
 
 class Value(NamedTuple):
@@ -136,10 +144,17 @@ def _of_text(path: str, text: str, *, free: bool) -> Iterator[Value]:
 def _bare(text: str) -> str:
     """Return the address of "Bo Lind <bo@example.org>", and any other text as it is."""
     named = _NAMED.match(text)
-    return named[1] if named else text
+    return named[2] if named and _ADDRESS.fullmatch(named[2]) and not embedded(named[1] or "") else text
 
 
 def embedded(text: str) -> list[str]:
-    """Return the addresses, links, hosts, paths, accounts and handles inside a text, each once, in order. Linear."""
-    found = [match.group().strip(" .,;:!?)") for match in _EMBEDDED.finditer(text) if match.lastgroup != "day"]
+    """Return the addresses, links, hosts, paths, accounts and handles inside a text, each once, in order. Linear.
+
+    Full-width letters and points count as what a browser takes them for, and what cannot be seen does not hide any.
+    """
+    read = unicodedata.normalize("NFKC", visible(text)).replace("\u3002", ".")
+    found = [
+        match.group().strip(" .,;:!?)")
+        for form in dict.fromkeys((text, read)) for match in _EMBEDDED.finditer(form) if match.lastgroup != "day"
+    ]  # fmt: skip
     return list(dict.fromkeys(found))
