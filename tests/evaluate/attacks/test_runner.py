@@ -48,15 +48,10 @@ def test_attacks_work_undefended_and_a_gate_stops_them(attack: Attack, agent: st
     assert gated["undefended_asr"] == free["asr"] and missed([free, gated]) == []
 
 
-#: A page in quarantine has no words in the index where the gate looks for who said a value first, so two trusted tools that echo it pass
-#: for independent. Fixed there, this must be taken out: the mark is strict.
-_ECHO_OF_QUARANTINED = pytest.mark.xfail(strict=True, reason="the gate does not see that a quarantined text held the value first")
-
-
 @pytest.mark.parametrize(
     ("name", "guard"),
     [
-        ("launder_tool_echo", "authority"), pytest.param("launder_tool_echo", "all", marks=_ECHO_OF_QUARANTINED),
+        ("launder_tool_echo", "authority"), ("launder_tool_echo", "all"),
         ("majority", "all"), ("obfuscation", "authority"), ("obfuscation", "all"), ("compositional", "all"),
     ],
 )  # fmt: skip
