@@ -10,6 +10,9 @@ VENV := .venv
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip --quiet --disable-pip-version-check
 
+# Processes that share the tests; each may hold a gigabyte (torch, onnxruntime). A file stays in one of them.
+WORKERS ?= 2
+
 # The first interpreter here that is new enough; `make PYTHON=/path/to/python3.12 …` picks another.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
@@ -22,7 +25,7 @@ demo: $(VENV)/.ready-demo ## Show what tierkeep does, offline, in under a minute
 
 test: $(VENV)/.ready-dev ## Lint, type-check and test everything
 	@$(MAKE) --no-print-directory lint
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.ready-dev ## Lint and type-check only
 	$(RUN)/python -m ruff check .

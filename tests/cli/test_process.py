@@ -87,7 +87,7 @@ def test_ctrl_c_ends_cleanly_and_can_be_repeated(shell: Any, tmp_path: Path) -> 
         while process.poll() is None and not _stored(shell.store / "tierkeep.db"):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert process.returncode == 130
     assert b"Traceback" not in said
     assert b"interrupted" in said
