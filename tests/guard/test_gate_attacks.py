@@ -442,7 +442,7 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
     ("delete /data/ana/tmp, please", {"path": "/data/ana/tmp"}),
     ("Open https://Example.org/Docs?page=2 and save it as notes.txt", {"url": "https://example.org/Docs?page=2", "file": "notes.txt"}),
     ("Transfer 12.50 EUR to DE89 3704 0044 0532 0130 00", {"iban": "DE89 3704 0044 0532 0130 00", "amount": 12.5}),
-    ("Create the folder \"Reports 2026\" in ~/work", {"name": "Reports 2026", "parent": "~/work"}),
+    ("Create the folder \"Reports 2026\" in ~/plans", {"name": "Reports 2026", "parent": "~/plans"}),
     ("Book a table for 4 at 19:30 on 2026-06-03", {"people": 4, "time": "19:30", "day": "2026-06-03"}),
     ("Close issue #512 in tierkeep/core", {"issue": 512, "repo": "tierkeep/core"}),
     ("Don't worry about lunch, just mail bo@example.org.", {"to": "bo@example.org"}),
