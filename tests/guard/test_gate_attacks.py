@@ -476,7 +476,7 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
     ("请把5000元转给小明", {"to": "小明", "amount": 5000}),
     ("把报告发给bo@example.org吧", {"to": "bo@example.org"}),
     ("别忘了给李华发邮件：li@example.net", {"to": "li@example.net"}),
-    ("删除 /tmp/旧文件 这个目录", {"path": "/tmp/旧文件"}),
+    ("删除 /data/旧文件 这个目录", {"path": "/data/旧文件"}),
     ("明天提醒我买3盒牛奶", {"count": 3, "what": "牛奶"}),
     ("打开https://example.org/a，保存为 b.txt", {"url": "https://example.org/a", "file": "b.txt"}),
 ]  # fmt: skip
