@@ -34,6 +34,8 @@ def _fill(memory: Memory) -> Any:
     mine = memory.scope(user="shop")
     for number, text in enumerate(TEXTS):
         mine.add(text, role="tool", origin=Origin.web(f"https://help{number}.example/"), session="read")
+    for held in mine.guard.list():  # the screen notices the last one; here a person has let it pass
+        mine.guard.release(held.id)
     return mine
 
 

@@ -15,7 +15,7 @@ from tierkeep import pipelines
 from tierkeep.allowance import Allowance
 from tierkeep.errors import OpRefused, StorageError
 from tierkeep.protocols import Agreement, Consensus, Ledger, View
-from tierkeep.records import Answer, Evidence, Hit, Op, Query
+from tierkeep.records import Answer, Evidence, GuardEntry, Hit, Op, Query
 
 __all__ = ["ask", "recall"]
 
@@ -85,5 +85,7 @@ class _Witness:
                 with ledger.transaction(query.scope) as transaction:
                     # Asked again inside, where nobody writes in between.
                     transaction.apply(self.lessons(agreement, query, transaction.view))
+                    dropped = [(hit.item.id, reason) for hit, _, reason in agreement.dropped]
+                    transaction.log([GuardEntry(verb="drop", subject=id_, reasons=(why,), by="consensus") for id_, why in dropped])
             except (OpRefused, StorageError) as error:
                 _LOG.warning("what a consensus held back could not be kept as a lesson: %s", type(error).__name__)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
-from tierkeep.errors import InputError, ScopeError, SettingsError
+from tierkeep.errors import InputError, ScopeError, SettingsError, StorageError
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
+    GuardEntry,
     Scope,
     Spent,
     VerifyReport,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tierkeep.presets import Builder
     from tierkeep.skills import Skills
 
+_LOG = logging.getLogger(__name__)
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
 _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "clock": (("now", "monotonic"), (), "tierkeep.clock.SystemClock()"),
@@ -92,7 +95,8 @@ class Memory:
         embedder = None if embedder is None else redacting(embedder, settings.redaction)
         self._embedder = embedder
         self._vectors = vectors
-        guard = DefaultGuard(settings, clock) if guard is None else guard
+        guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
+        self._guard = guard
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
         indexes = ScopeIndexes(settings.index_bytes)
@@ -107,6 +111,14 @@ class Memory:
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
         made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background", vectors)
         self._indexing = made
+
+    def _flagged(self, scope: Scope, entry: GuardEntry) -> None:
+        """Keep what a read check has found. The question goes on where that cannot be written."""
+        try:
+            with self._ledger.transaction(scope.model_copy(update={"session": None})) as transaction:
+                transaction.log([entry])
+        except StorageError as error:
+            _LOG.warning("what the guard holds back could not be logged: %s", type(error).__name__)
 
     @classmethod
     def open(

@@ -10,7 +10,8 @@ import pytest
 
 from tierkeep import Memory
 from tierkeep.errors import InputError
-from tierkeep.evaluate.probe import TOP, Probe, ask, choose, measure, of_data, of_store, wilson
+from tierkeep.evaluate.probe import TOP, Probe, ask, choose, measure, of_data, of_store
+from tierkeep.evaluate.resampling import wilson
 from tierkeep.records import Event
 
 NAMES = "Ilse Kadir Oona Tomasz Freya Anselmo Bruna Casimir Delphine Elwood Fabrizio Griet Hedda Iskander Jolanta Kasper".split()

@@ -118,3 +118,19 @@ def test_an_aliasing_page_in_a_real_memory_is_held_back_within_fifty_questions(e
             shown.append(len(sources & set(held)))
         assert shown[0] == 3 and shown[-1] == 0
         assert sorted(entry.subject for entry in told) == sorted(held)
+
+
+def test_what_is_held_back_is_listed_logged_and_can_be_let_out() -> None:
+    with Memory.open(":memory:", clock=FixedClock()) as memory:
+        mine = memory.scope(user="ana")
+        mine.add([f"Week {n}: thought about a {topic.split()[n % 2]} with Leo, nothing new." for n, topic in enumerate(TOPICS * 2)])
+        pages = [" ".join(TOPICS[:10]), " ".join(TOPICS[10:20]), " ".join(TOPICS[20:])]
+        held = mine.add(pages, role="tool", origin=Origin.web("https://x.example.org")).ids
+        for topic in (TOPICS * 2)[:50]:
+            mine.recall(f"What is with the {topic}?")
+        assert [event.id for event in mine.guard.list()] == list(held)
+        assert {(entry.verb, entry.subject, entry.reasons) for entry in mine.guard.log()} == {("flag", id_, ("hub",)) for id_ in held}
+        assert memory.scope(user="bo").guard.list() == []
+        assert mine.guard.release(held[0]).id == held[0]
+        assert held[0] in {item.id for item in mine.recall(f"What is with the {TOPICS[0]}?").items}
+        assert mine.guard.reject(held[1]).events == 1 and memory.verify().ok

@@ -93,7 +93,7 @@ def test_a_version_1_store_gets_its_batches_in_order(tmp_path: Path) -> None:
     for trigger in ("events_go_whole", "records_go_whole", "cursors_go_whole"):
         connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("DROP INDEX events_in_quarantine")
-    for table in ("embedded", "vectors", "embedders", "guard_log", "reviews", "unembedded", "confirmations", "seals"):
+    for table in ("embedded", "vectors", "embedders", "guard_log", "reviews", "elevations", "unembedded", "confirmations", "seals"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 1")
     assert schema.migrate(connection) == 1

@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
     "presets": BELOW_MEMORY,
-    "guarding": BELOW_MEMORY | {"scoped"},  # scoped: the type, for the checker only
+    "gating": BELOW_MEMORY | {"guarding"},  # guarding: the type, for the checker only
+    "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
     "scoped": BELOW_MEMORY | {"guarding", "memory"},  # memory: the type, for the checker only
     "memory": BELOW_MEMORY | {"scoped"},
     PUBLIC: VOCABULARY | {"memory"},

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tierkeep.cli import bench_fetch, bench_probe, bench_recall, bench_tune
+from tierkeep.cli import bench_attack, bench_fetch, bench_probe, bench_recall, bench_tune
 from tierkeep.cli.bench_run import DataOption, FormatOption, JsonOption, each, module, run
 from tierkeep.cli.output import Output
 
@@ -31,11 +31,13 @@ _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 def attach(app: typer.Typer) -> None:
     """Add the commands of this module and of those beside it."""
-    group = typer.Typer(no_args_is_help=True, help="Measure recall, speed, dates, crash safety, routing and escalation; fetch data sets.")
+    about = "Measure recall, attacks, speed, dates, crash safety, routing and escalation; fetch data sets."
+    group = typer.Typer(no_args_is_help=True, help=about)
     bench_recall.attach(group)
     bench_probe.attach(group)
     bench_fetch.attach(group)
     bench_tune.attach(group)
+    bench_attack.attach(group)
     group.command("speed")(speed)
     group.command("embed")(embed)
     group.command("dates")(dates)

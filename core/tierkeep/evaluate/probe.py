@@ -15,13 +15,11 @@ would always be there.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import tierkeep
@@ -29,6 +27,7 @@ from tierkeep import Memory
 from tierkeep.errors import InputError
 from tierkeep.evaluate.caching import CachedEmbedder
 from tierkeep.evaluate.datasets import ingest, load
+from tierkeep.evaluate.resampling import wilson
 from tierkeep.protocols import Embedder
 from tierkeep.records import Authority, Event, EvidenceItem
 from tierkeep.scoped import ScopedMemory
@@ -270,21 +269,3 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def _rate(recovered: int, asked: int) -> dict[str, Any]:
     low, high = wilson(recovered, asked)
     return {"recovered": recovered, "recovery": round(recovered / asked, 4) if asked else 0.0, "interval": [round(low, 4), round(high, 4)]}
-
-
-def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a share (Wilson, 1927): it stays within 0 and 1, and holds for few cases.
-
-    Args:
-        hits: Cases that count.
-        n: Cases in all; 0 gives the whole range.
-        confidence: 0 to 1.
-    """
-    if not n:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = hits / n
-    middle = share + z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

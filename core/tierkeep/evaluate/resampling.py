@@ -1,4 +1,4 @@
-"""Intervals by the bootstrap: over questions, and over conversations, whose questions are not independent of one another.
+"""Intervals: of shares, and by the bootstrap over questions, and over conversations, whose questions are not independent of one another.
 
 Percentile intervals of 95 % (Efron and Tibshirani, 1993), with SciPy. A difference of two methods is resampled by pairs: the same questions
 for both.
@@ -7,7 +7,9 @@ for both.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -84,3 +86,40 @@ def _ends(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float] | None:
         n_resamples=RESAMPLES, batch=_BATCH, confidence_level=0.95, rng=np.random.default_rng(_SEED),
     )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a share (Wilson, 1927): it stays within 0 and 1, and holds for few cases.
+
+    Args:
+        hits: Cases that count.
+        n: Cases in all; 0 gives the whole range.
+        confidence: 0 to 1.
+    """
+    if not n:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / n
+    middle = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def mcnemar(first_only: int, second_only: int) -> float | None:
+    """Return the exact two-sided p-value of McNemar's test (1947) that two methods succeed equally often on the same cases.
+
+    Args:
+        first_only: Cases in which only the first succeeded.
+        second_only: Cases in which only the second did.
+
+    Returns:
+        None where SciPy is not installed; 1.0 where no case tells the two apart.
+    """
+    if not first_only + second_only:
+        return 1.0
+    if not available():
+        return None
+    from scipy.stats import binomtest
+
+    return float(f"{binomtest(first_only, first_only + second_only, 0.5).pvalue:.4g}")

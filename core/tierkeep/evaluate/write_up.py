@@ -78,12 +78,12 @@ def markdown(report: Mapping[str, Any], command: str, charts: Sequence[str] = ()
         f"# Evidence recall: {report['name']}",
         f"{report['questions']} questions, {report['scored_questions']} of them with evidence and not adversarial; {report['events']} "
         f"messages; embedder `{report['embedder']}`; headline budget {report['budget']:,} tokens by `{report['tokenizer']}`.",
-        "## Methods", _table(*_methods(report)),
-        *(["## Within other budgets", _table(*_budgets(report))] if len(report["budgets"]) > 1 else []),
-        "## By category", _table(*_categories(report)),
+        "## Methods", table(*_methods(report)),
+        *(["## Within other budgets", table(*_budgets(report))] if len(report["budgets"]) > 1 else []),
+        "## By category", table(*_categories(report)),
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in charts),
         *(["## Against an earlier run", _earlier(report["compared"])] if "compared" in report else []),
-        "## Speed", _table(*_speed(report)),
+        "## Speed", table(*_speed(report)),
         "## Method", _METHOD.format(ranking=ranking),
         "## Caveats", _CAVEATS, *([f"- {note}" for note in report["notes"]]),
         "## Provenance", _provenance(report, command),
@@ -156,7 +156,7 @@ def _provenance(report: Mapping[str, Any], command: str) -> str:
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite"
     lines = [
         f"```console\n$ {command}\n```",
-        _table(["", ""], [
+        table(["", ""], [
             ["tierkeep", report["version"]], ["data", f"`{report['format']}`, SHA-256 `{report['data_sha256']}`"],
             ["settings", f"SHA-256 `{report['settings_sha256']}`"], ["machine", f"{machine} {sqlite3.sqlite_version}"],
         ]),
@@ -164,7 +164,8 @@ def _provenance(report: Mapping[str, Any], command: str) -> str:
     return "\n\n".join(lines)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tierkeep.allowance import Allowance
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError
-from tierkeep.evaluate.probe import wilson
+from tierkeep.evaluate.resampling import wilson
 from tierkeep.ledger.sqlite import SqliteLedger
 from tierkeep.protocols import Consensus, View
 from tierkeep.records import Authority, Event, Hit, Origin, Query, Scope

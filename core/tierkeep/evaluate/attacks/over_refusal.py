@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tierkeep.errors import InputError
-from tierkeep.evaluate.probe import wilson
+from tierkeep.evaluate.resampling import wilson
 from tierkeep.protocols import RiskSignal
 
 Progress = Callable[[int, int], None]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tierkeep.errors import InputError, LimitError
 from tierkeep.rendering import visible
 
-__all__ = ["MOST_VALUES", "Value", "canonical", "embedded", "subject_of", "values_of"]
+__all__ = ["MOST_VALUES", "Value", "canonical", "digest_of", "embedded", "subject_of", "values_of"]
 
 #: Values of one call that are looked at; a call with more of them is not one that a person could check (ours).
 MOST_VALUES = 256
@@ -81,6 +81,11 @@ def canonical(tool: str, arguments: Mapping[str, Any]) -> str:
 def subject_of(text: str) -> str:
     """Return the SHA-256 under which a text or a call stands in the log and in confirmations."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def digest_of(token: str) -> bytes:
+    """Return the SHA-256 under which a confirmation's token is kept."""
+    return hashlib.sha256(str(token).encode("utf-8", "surrogatepass")).digest()
 
 
 def values_of(arguments: Mapping[str, Any], free: Iterable[str] = ()) -> list[Value]:

@@ -18,12 +18,12 @@ _EVENTS = 256
 
 def trusted(item: Event | Record) -> bool:
     """Return whether nobody outside can have written it: by its origin, and by the authority that its sources left it."""
-    return item.origin.source in _VOUCHED and item.authority >= Authority.ADVISE
+    return item.authority >= Authority.ACT or (item.origin.source in _VOUCHED and item.authority >= Authority.ADVISE)
 
 
 def own_word(item: Event | Record) -> bool:
-    """Return whether the user or the operator said it themselves."""
-    return item.origin.source in FROM_USER and item.authority >= Authority.ADVISE
+    """Return whether the user or the operator said it themselves, or has confirmed it: nothing else from outside may act."""
+    return item.authority >= Authority.ACT or (item.origin.source in FROM_USER and item.authority >= Authority.ADVISE)
 
 
 def voices(hits: Sequence[Hit], view: View) -> list[int]:
