@@ -18,7 +18,7 @@ _UNITS = r"(?:euros?|eur|usd|gbp|chf|kg|g|km|cm|mm|h|min|am|pm|px|x|st|nd|rd|th|
 _ALONE = re.compile(
     rf"(?:(?<!{JOINT})|(?<=\beur)|(?<=\busd)|(?<=\bgbp)|(?<=\bchf))(?<![@/\\.%&\-+])(?<!\d[:,'])"
     r"(?P<figure>(?P<sign>[+\-\u2212]?)(?P<bare>[1-9]\d{0,2}(?:(?P<mark>[.,' ])\d{3})(?:(?P=mark)\d{3}){0,8}(?:(?!(?P=mark))[.,]\d{1,300})?"
-    rf"|\d{{1,300}}(?:[.,]\d{{1,300}})?))(?!{_UNITS}?{JOINT})(?![.,:/\-'@]\w)"
+    rf"|\d{{1,300}}(?:[.,]\d{{1,300}})?))(?:(?={_UNITS}(?!{JOINT}))|(?!{JOINT}))(?![.,:/\-'@]\w)"
 )
 _ANYWHERE = re.compile(r"\d{1,300}(?:[.,\u00a0' ]\d{3}){0,8}(?:[.,]\d{1,300})?")
 

@@ -21,7 +21,7 @@ __all__ = ["Spellings", "asserts", "forbids", "mentions", "normal", "own_words",
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])(?=\s|[\u3000-\u9fff])")
 #: Where a clause ends. The point of "x.org" does not end one.
 _CLAUSE = re.compile(r"[,;:\uff0c\u3001\uff1b\uff1a]| (?:and|but|und|aber|y|pero|et|mais|e|ma|mas|en|maar|that|dass|que|che) ")
-#: What may stand right behind a value that ends there, and what ties it to more: "/home" is no part of "/home/ana" that one may take.
+#: What may stand right behind a value that ends there, and what ties it to more: "/data" is no part of "/data/ana" that one may take.
 _ENDS = (
     r"""\s"'`)\]}>\u00bb\u201d\u2019\u3001\u3002\uff0c\uff01\uff1f\uff1b\uff1a"""
     r"\u300d\u300f\uff09\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -212,4 +212,4 @@ def _denies(value: str, sentence: str) -> bool:
 def _only_asks(sentence: str) -> bool:
     shown = normal(sentence).lstrip(" \"'(*\u00bf")
     asked = shown.rstrip(" \"')*").endswith(("?", "\uff1f")) or bool(_phrases("asks").match(shown))
-    return asked and not _phrases("orders").search(shown)
+    return asked and (not _phrases("orders").search(shown) or bool(_phrases("wants to know").search(shown)))

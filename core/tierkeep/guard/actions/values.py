@@ -21,7 +21,7 @@ _DEPTH = 8
 #: What a wording of the model's own may not bring along: addresses, links, hosts, paths, accounts, handles. Figures it may.
 _EMBEDDED = re.compile(
     r"""
-    (?P<day>\b(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?\b)  # no value, and no number with a hyphen either
+    (?P<day>\b(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?\b)  # no value
     | [\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}        # address
     | \b[a-z][a-z0-9+.\-]{1,15}://[^\s<>"'`\x00-\x1f]{1,512}    # link
     | \b(?:data|tel|sms|mailto|javascript|magnet|bitcoin|ethereum|sip|callto|geo|urn|blob|file):[^\s<>"'`]{1,512}  # other links
@@ -42,7 +42,8 @@ _EMBEDDED = re.compile(
 _LIST = re.compile("[,;\n]")
 _ADDRESS = re.compile(r"[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
 #: A name and an address, and nothing else that a tool could take for a command: each word of the name begins as names do.
-_NAMED = re.compile(r"""^["']?((?:[^\W\d_a-z][\w.'\u2019\-]{0,40},?[ ]){0,4}[^\W\d_a-z][\w.'\u2019\-]{0,40})?["']?[ ]?<([^<>\s]{1,300})>$""")
+_WORD = r"[^\W\d_a-z][\w.'\u2019\-]{0,40}"
+_NAMED = re.compile(rf"""^["']?((?:{_WORD},?[ ]){{0,4}}{_WORD})?["']?[ ]?<([^<>\s]{{1,300}})>$""")
 
 
 class Value(NamedTuple):
