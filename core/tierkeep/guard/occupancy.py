@@ -7,8 +7,11 @@ else was found. What the user said themselves is never counted together.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
 from tierkeep.records import FROM_OUTSIDE, Event, Hit, Query, Record, Source
 from tierkeep.rendering import lines_of, reads_as
@@ -24,54 +27,97 @@ _LEAST_SHINGLES = 8
 _SCAN = 16_384
 #: Kept hits that one shingle is looked up in: a shingle that many have says little.
 _MOST_OWNERS = 4
+#: Hashes in the signatures that are remembered (ours: about 15 MB, some thousand ordinary texts).
+_MOST_HASHES = 200_000
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？;；:：|\n]+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
+class _Signature(NamedTuple):
+    """What a text is compared by, as hashes: its sentences of at least `_WORDS` words, and its shingles."""
+
+    sentences: frozenset[int]
+    shingles: frozenset[int]
+
+    @property
+    def size(self) -> int:
+        """How much room it takes, in hashes; some for the key."""
+        return len(self.sentences) + len(self.shingles) + 8
+
+
 class OccupancyCheck:
-    """Keeps the best of the hits from outside that carry the same payload. Linear in the hits' texts."""
+    """Keeps the best of the hits from outside that carry the same payload. Linear in the hits' texts. Threads may share it.
+
+    The signatures of the texts that were seen last are remembered, as hashes and under a hash: no text is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._signatures: OrderedDict[tuple[str, int, int], _Signature] = OrderedDict()
+        self._hashes = 0
 
     def release(self, hits: Sequence[Hit], query: Query) -> list[Hit]:
         """Return the hits, in the same order, without repetitions of what came from outside."""
-        outside = [hit for hit in hits if _from_outside(hit)]
-        if len(outside) < 2:
+        outside = [_from_outside(hit) for hit in hits]
+        if sum(outside) < 2:
             return list(hits)
         kept = _Kept()
-        return [hit for hit in hits if not _from_outside(hit) or kept.take(hit)]
+        return [hit for hit, counts in zip(hits, outside, strict=True) if not counts or kept.take(hit, self._signature(hit.item))]
+
+    def _signature(self, item: Event | Record) -> _Signature:
+        key = (item.id, len(item.text), hash(item.text))
+        with self._lock:
+            known = self._signatures.get(key)
+            if known is not None:
+                self._signatures.move_to_end(key)
+                return known
+        made = _signed(item.text[:_SCAN])
+        with self._lock:
+            if key not in self._signatures:  # another thread may have been here
+                self._signatures[key] = made
+                self._hashes += made.size
+            while self._hashes > _MOST_HASHES:
+                self._hashes -= self._signatures.popitem(last=False)[1].size
+        return made
 
 
 class _Kept:
     """What the hits that stay are known by: their roots, sentences and shingles."""
 
     def __init__(self) -> None:
-        self._known: set[object] = set()
-        self._owners: dict[int, list[int]] = {}
+        self._roots: set[str] = set()
+        self._sentences: set[int] = set()
+        self._shingles: set[int] = set()
+        self._owners: dict[int, tuple[int, ...]] = {}
         self._sizes: list[int] = []
 
-    def take(self, hit: Hit) -> bool:
+    def take(self, hit: Hit, signature: _Signature) -> bool:
         """Return whether the hit says something else than those that were taken before; then it is taken too."""
-        words = [_words(sentence) for sentence in _sentences(hit.item)]
-        marks: set[object] = {tuple(sentence) for sentence in words if len(sentence) >= _WORDS}
-        marks.update(("root", root) for root in _roots(hit))
-        flat = [word for sentence in words for word in sentence]
-        shingles = {hash(tuple(flat[at : at + _SHINGLE])) for at in range(len(flat) - _SHINGLE + 1)}
-        if not marks.isdisjoint(self._known) or self._like(shingles):
+        roots, shingles = _roots(hit), signature.shingles
+        if not self._roots.isdisjoint(roots) or not self._sentences.isdisjoint(signature.sentences):
             return False
-        self._known |= marks
+        common = self._shingles & shingles
+        if self._like(len(shingles), common):
+            return False
+        self._roots.update(roots)
+        self._sentences |= signature.sentences
+        self._shingles |= shingles
+        own = len(self._sizes)
         self._sizes.append(len(shingles))
-        for shingle in shingles:
-            owners = self._owners.setdefault(shingle, [])
-            if len(owners) < _MOST_OWNERS:
-                owners.append(len(self._sizes) - 1)
+        self._owners.update(dict.fromkeys(shingles - common, (own,)))
+        for shingle in common:
+            if len(owners := self._owners[shingle]) < _MOST_OWNERS:
+                self._owners[shingle] = (*owners, own)
         return True
 
-    def _like(self, shingles: set[int]) -> bool:
-        if len(shingles) < _LEAST_SHINGLES:
+    def _like(self, size: int, common: set[int]) -> bool:
+        """Return whether most of a text's shingles, or of a kept one's, are those that they have in common."""
+        if size < _LEAST_SHINGLES or len(common) < _OVERLAP * _LEAST_SHINGLES:
             return False
-        shared = Counter(owner for shingle in shingles for owner in self._owners.get(shingle, ()))
+        shared = Counter(chain.from_iterable(map(self._owners.__getitem__, common)))
         return any(
-            self._sizes[owner] >= _LEAST_SHINGLES and count >= _OVERLAP * min(len(shingles), self._sizes[owner])
+            self._sizes[owner] >= _LEAST_SHINGLES and count >= _OVERLAP * min(size, self._sizes[owner])
             for owner, count in shared.items()
         )
 
@@ -93,8 +139,15 @@ def _roots(hit: Hit) -> tuple[str, ...]:
     return (*item.parents, item.id) if item.origin.source in FROM_OUTSIDE else item.parents
 
 
-def _sentences(item: Event | Record) -> Iterator[str]:
-    yield from _SENTENCE_END.split(reads_as(lines_of(item.text[:_SCAN])).lower())
+def _signed(text: str) -> _Signature:
+    plain = reads_as(lines_of(text)).lower()
+    split = _words if _UNSPACED.search(plain) else _WORD.findall
+    words = [split(sentence) for sentence in _SENTENCE_END.split(plain)]
+    flat = list(chain.from_iterable(words))
+    return _Signature(
+        frozenset(hash(tuple(sentence)) for sentence in words if len(sentence) >= _WORDS),
+        frozenset(map(hash, zip(*(flat[at:] for at in range(_SHINGLE)), strict=False))),
+    )
 
 
 def _words(sentence: str) -> list[str]:
