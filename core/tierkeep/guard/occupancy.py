@@ -27,10 +27,16 @@ _LEAST_SHINGLES = 8
 _SCAN = 16_384
 #: Kept hits that one shingle is looked up in: a shingle that many have says little.
 _MOST_OWNERS = 4
+#: Different signs beyond ASCII (quotes, dashes) that are replaced one by one.
+_FEW_SIGNS = 16
 #: Hashes in the signatures that are remembered (ours: about 15 MB, some thousand ordinary texts).
 _MOST_HASHES = 200_000
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？;；:：|\n]+")
+#: The same for ASCII alone, where no pattern is needed: a line end for what ends a sentence, a space for what is in no word.
+_SPACED = {
+    code: sign.lower() if _WORD.match(sign) else "\n" if _SENTENCE_END.match(sign) else " " for code, sign in enumerate(map(chr, range(128)))
+}
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
@@ -89,37 +95,43 @@ class _Kept:
         self._roots: set[str] = set()
         self._sentences: set[int] = set()
         self._shingles: set[int] = set()
-        self._owners: dict[int, tuple[int, ...]] = {}
-        self._sizes: list[int] = []
+        self._own: list[frozenset[int]] = []
+        # Which hits have a shingle: worked out up to the hit `_entered` only when one comes that has much in common with them.
+        self._owners: dict[int, list[int]] = {}
+        self._entered = 0
 
     def take(self, hit: Hit, signature: _Signature) -> bool:
         """Return whether the hit says something else than those that were taken before; then it is taken too."""
-        roots, shingles = _roots(hit), signature.shingles
-        if not self._roots.isdisjoint(roots) or not self._sentences.isdisjoint(signature.sentences):
-            return False
-        common = self._shingles & shingles
-        if self._like(len(shingles), common):
+        roots = _roots(hit)
+        if not self._roots.isdisjoint(roots) or not self._sentences.isdisjoint(signature.sentences) or self._like(signature.shingles):
             return False
         self._roots.update(roots)
         self._sentences |= signature.sentences
-        self._shingles |= shingles
-        own = len(self._sizes)
-        self._sizes.append(len(shingles))
-        self._owners.update(dict.fromkeys(shingles - common, (own,)))
-        for shingle in common:
-            if len(owners := self._owners[shingle]) < _MOST_OWNERS:
-                self._owners[shingle] = (*owners, own)
+        self._shingles |= signature.shingles
+        self._own.append(signature.shingles)
         return True
 
-    def _like(self, size: int, common: set[int]) -> bool:
-        """Return whether most of a text's shingles, or of a kept one's, are those that they have in common."""
-        if size < _LEAST_SHINGLES or len(common) < _OVERLAP * _LEAST_SHINGLES:
+    def _like(self, shingles: frozenset[int]) -> bool:
+        """Return whether a hit has most of its shingles, or of those of a kept one, in common with a kept one."""
+        if len(shingles) < _LEAST_SHINGLES:
             return False
-        shared = Counter(chain.from_iterable(map(self._owners.__getitem__, common)))
+        common = self._shingles & shingles
+        if len(common) < _OVERLAP * _LEAST_SHINGLES:
+            return False
+        self._enter()
+        shared = Counter(owner for shingle in common for owner in self._owners[shingle])
         return any(
-            self._sizes[owner] >= _LEAST_SHINGLES and count >= _OVERLAP * min(size, self._sizes[owner])
+            len(self._own[owner]) >= _LEAST_SHINGLES and count >= _OVERLAP * min(len(shingles), len(self._own[owner]))
             for owner, count in shared.items()
         )
+
+    def _enter(self) -> None:
+        for owner in range(self._entered, len(self._own)):
+            for shingle in self._own[owner]:
+                owners = self._owners.setdefault(shingle, [])
+                if len(owners) < _MOST_OWNERS:
+                    owners.append(owner)
+        self._entered = len(self._own)
 
 
 def _from_outside(hit: Hit) -> bool:
@@ -140,9 +152,7 @@ def _roots(hit: Hit) -> tuple[str, ...]:
 
 
 def _signed(text: str) -> _Signature:
-    plain = reads_as(lines_of(text)).lower()
-    split = _words if _UNSPACED.search(plain) else _WORD.findall
-    words = [split(sentence) for sentence in _SENTENCE_END.split(plain)]
+    words = _words(reads_as(lines_of(text)))
     flat = list(chain.from_iterable(words))
     return _Signature(
         frozenset(hash(tuple(sentence)) for sentence in words if len(sentence) >= _WORDS),
@@ -150,9 +160,22 @@ def _signed(text: str) -> _Signature:
     )
 
 
-def _words(sentence: str) -> list[str]:
-    """Return the words of a sentence; where words are not spaced, its characters in twos."""
-    if _UNSPACED.search(sentence):
-        letters = "".join(_WORD.findall(sentence))
-        return [letters[at : at + 2] for at in range(0, len(letters), 2)]
-    return _WORD.findall(sentence)
+def _words(text: str) -> list[list[str]]:
+    """Return the words of each sentence, in small letters; where words are not spaced, its characters in twos."""
+    plain = text if text.isascii() else _without_signs(text)
+    if plain.isascii():
+        return [sentence.split() for sentence in plain.translate(_SPACED).split("\n")]
+    return [_twos(sentence) if _UNSPACED.search(sentence) else _WORD.findall(sentence) for sentence in _SENTENCE_END.split(text.lower())]
+
+
+def _without_signs(text: str) -> str:
+    """Return the text with a space, or a line end where a sentence ends, for the signs beyond ASCII; as it is where they are many."""
+    signs = [sign for sign in set(text) if not (sign.isascii() or sign.isalnum())]
+    for sign in signs if len(signs) <= _FEW_SIGNS else ():
+        text = text.replace(sign, "\n" if _SENTENCE_END.match(sign) else " ")
+    return text
+
+
+def _twos(sentence: str) -> list[str]:
+    letters = "".join(_WORD.findall(sentence))
+    return [letters[at : at + 2] for at in range(0, len(letters), 2)]
