@@ -118,3 +118,13 @@ def test_an_aliasing_page_in_a_real_memory_is_held_back_within_fifty_questions(e
             shown.append(len(sources & set(held)))
         assert shown[0] == 3 and shown[-1] == 0
         assert sorted(entry.subject for entry in told) == sorted(held)
+
+
+def test_the_words_of_memories_are_worked_out_only_where_they_can_decide() -> None:
+    check = HubnessCheck(GuardSettings())
+    for number in range(300):
+        page = event(f"p{number}", f"page {number} about {TOPICS[number % 30]}", Origin.web("https://a.example.org"), number + 1)
+        check.release([Hit(page, 1.0)], query(f"What about the {TOPICS[number % 30]} in week {number}?"))
+    window = check._windows[SCOPE.partition]
+    assert not window._terms and len(window.asked) == 200
+    assert window.questions("p299") == 1 and window.questions("p0") == 0  # counted down as questions leave the window
