@@ -35,7 +35,7 @@ _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？;；:：|\n]+")
 #: The same for ASCII alone, where no pattern is needed: a line end for what ends a sentence, a space for what is in no word.
 _SPACED = {
-    code: sign.lower() if _WORD.match(sign) else "\n" if _SENTENCE_END.match(sign) else " " for code, sign in enumerate(map(chr, range(128)))
+    code: sign.lower() if sign.isalnum() else "\n" if _SENTENCE_END.match(sign) else " " for code, sign in enumerate(map(chr, range(128)))
 }
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
