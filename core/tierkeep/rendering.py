@@ -43,8 +43,10 @@ _HIDDEN = re.compile(
 #: What begins a fence, and what looks like it.
 _OPENING = re.compile("([<\u02c2\u1438\u2039\u226e\u227a\u2280\u2329\u276c\u276e\u2770\u27e8\u29fc\u3008\ufe3f\ufe64\uff1c])")
 _LETTER = re.compile(r"[^\W\d_]")
-# The look-behind keeps it linear: a long run of blanks is tried once, from its beginning.
-_LINE_END = re.compile(r"(?<![ \t])[ \t]*(?:\r\n|\r|\n|\u2028|\u2029)\s*")
+#: A line end with the blanks behind it; those in front are cut off the line, so that no run of blanks is tried twice.
+_LINE_END = re.compile(r"[\r\n\u2028\u2029]\s*")
+#: What `_HIDDEN` may take away: a text without any of it is not searched further.
+_MAY_HIDE = re.compile(f"[{_CONTROLS}{_UNSEEN}\ufe0e\ufe0f\u200d]")
 #: Letters of other scripts, each group behind the Latin letter that they are drawn like. Never complete: a sieve, not the fence.
 _GROUPS = """
     aаАαΑɑᴀ bВΒʙ cсСᴄ dԁᴅ eеЕεΕᴇᎬꓰⲉ fꜰ gɡɢ hнһНΗʜհ iіІӀιΙıɪ jјЈᴊ kкКκΚᴋ lӏʟ mмМΜᴍᎷꓟⲘⲙⅿ nΝɴո oоОοΟᴏօ
@@ -55,20 +57,32 @@ _DRAWN_ALIKE = str.maketrans({other: group[0] for group in _GROUPS.split() for o
 
 def visible(text: str) -> str:
     """Return the text without control characters and without what shows nothing; a joiner stays between pictographs."""
-    return (_ASCII_CONTROL if text.isascii() else _HIDDEN).sub("", text)
+    if text.isascii():
+        return text if text.isprintable() else _ASCII_CONTROL.sub("", text)
+    return _HIDDEN.sub("", text) if _MAY_HIDE.search(text) else text
 
 
 def reads_as(text: str) -> str:
     """Return what a reader takes the text for: compatibility forms, accents and look-alike letters as plain ones. For comparing only."""
     if text.isascii():
         return text
-    spread = unicodedata.normalize("NFKD", stream_safe(text)).translate(_DRAWN_ALIKE)
-    return spread if spread.isascii() else "".join(c for c in spread if not unicodedata.category(c).startswith("M"))
+    spread = unicodedata.normalize("NFKD", stream_safe(text))
+    if spread.isascii():
+        return spread
+    # A text has few different letters: only those are looked up, and it is gone through again only for what is in it.
+    plain = {ord(c): _DRAWN_ALIKE.get(ord(c)) for c in set(spread) if ord(c) in _DRAWN_ALIKE or unicodedata.category(c).startswith("M")}
+    return spread.translate(plain) if plain else spread
 
 
 def lines_of(text: str) -> str:
     """Return the visible text with each line end, and the blanks around it, as one line feed."""
-    return visible(_LINE_END.sub("\n", text))
+    return text if text.isascii() and text.isprintable() else visible(_joined("\n", text))
+
+
+def _joined(mark: str, text: str) -> str:
+    """Return the text with the mark for each line end and the blanks around it."""
+    *ended, last = _LINE_END.split(text)
+    return mark.join([*(line.rstrip(" \t") for line in ended), last])
 
 
 def plain(text: str) -> str:
@@ -77,7 +91,7 @@ def plain(text: str) -> str:
     Line ends become single spaces: a stored text then never begins a line, so it cannot pose as another speaker. Linear.
     """
     if not (text.isascii() and text.isprintable()):
-        text = visible(_LINE_END.sub(" ", text))
+        text = visible(_joined(" ", text))
     return _disarmed(text).strip()
 
 

@@ -134,3 +134,13 @@ def test_what_is_held_back_is_listed_logged_and_can_be_let_out() -> None:
         assert mine.guard.release(held[0]).id == held[0]
         assert held[0] in {item.id for item in mine.recall(f"What is with the {TOPICS[0]}?").items}
         assert mine.guard.reject(held[1]).events == 1 and memory.verify().ok
+
+
+def test_the_words_of_memories_are_worked_out_only_where_they_can_decide() -> None:
+    check = HubnessCheck(GuardSettings())
+    for number in range(300):
+        page = event(f"p{number}", f"page {number} about {TOPICS[number % 30]}", Origin.web("https://a.example.org"), number + 1)
+        check.release([Hit(page, 1.0)], query(f"What about the {TOPICS[number % 30]} in week {number}?"))
+    window = check._windows[SCOPE.partition]
+    assert not window._terms and len(window.asked) == 200
+    assert window.questions("p299") == 1 and window.questions("p0") == 0  # counted down as questions leave the window

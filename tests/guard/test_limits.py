@@ -36,9 +36,9 @@ def cyclic() -> dict[str, Any]:
 
 
 HOSTILE_META = {
-    "a million keys": lambda: dict.fromkeys(map(str, range(1_000_000)), 1), "deep": lambda: deep(100_000), "cyclic": cyclic,
-    "a long list": lambda: {"a": [0] * 1_000_000}, "a long text": lambda: {"a": "x" * 64_000_000},
-    "many small lists": lambda: {"a": [[]] * 200_000}, "lists in lists": lambda: {"a": [[[[[[[[[1]]]]]]]]]},
+    "very many keys": lambda: dict.fromkeys(map(str, range(200_000)), 1), "deep": lambda: deep(100_000), "cyclic": cyclic,
+    "a long list": lambda: {"a": [0] * 500_000}, "a long text": lambda: {"a": "x" * 64_000_000},
+    "many small lists": lambda: {"a": [[]] * 100_000}, "lists in lists": lambda: {"a": [[[[[[[[[1]]]]]]]]]},
     "the same again": lambda: {"a": [{"b": 1}] * 70},
 }  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_sixty_four_megabytes_are_refused_without_a_copy(memory: Memory, unit: s
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("arguments", [deep(100_000), {"a": [0] * 2_000_000}])
+@pytest.mark.parametrize("arguments", [deep(100_000), {"a": [0] * 1_100_000}])
 def test_hostile_arguments_of_a_tool_call_are_refused(memory: Memory, arguments: Any) -> None:
     with pytest.raises(LimitError, match="arguments"):
         memory.scope(user="ana").add({"role": "assistant", "tool_calls": [{"name": "f", "arguments": arguments}]})

@@ -21,9 +21,9 @@ HOSTILE = (
     "-----BEGIN ", "ignore all ", "system ", "send to ", "_", "[", "(", "ab12", "+1", "SG.", "curl ", "mark ", "remember ", "never tell ",
     "\u5ffd\u7565", "A1-", "0x",
 )  # fmt: skip
-SHORT, LONG = 4_000, 16_000
-#: Times below this are noise.
-_NOISE_S = 0.03
+SHORT, LONG = 2_000, 8_000
+#: Times below this are noise; a quadratic pattern takes longer for `LONG` characters even where few of them begin a match.
+_NOISE_S = 0.005
 
 
 def patterns() -> list[tuple[str, re.Pattern[str]]]:
@@ -38,18 +38,23 @@ def patterns() -> list[tuple[str, re.Pattern[str]]]:
     return list(found.items())
 
 
+def fastest(work: Callable[[str], object], text: str) -> float:
+    """Return the seconds of this thread alone, the best of three tries; one is enough where it is noise, or so long that little is."""
+    best = math.inf
+    for _ in range(3):
+        began = time.thread_time()
+        work(text)
+        best = min(best, time.thread_time() - began)
+        if not _NOISE_S <= best <= 10 * _NOISE_S:
+            break
+    return best
+
+
 def slope(work: Callable[[str], object], piece: str) -> float:
-    """Return the exponent with which time grows with length; 0 where it is too short to tell."""
-    took = []
-    for size in (SHORT, LONG):
-        text = piece * (size // len(piece))
-        best = math.inf
-        for _ in range(3):
-            began = time.perf_counter()
-            work(text)
-            best = min(best, time.perf_counter() - began)
-        took.append(best)
-    return 0.0 if took[1] < _NOISE_S else math.log(took[1] / max(took[0], 1e-9)) / math.log(LONG / SHORT)
+    """Return the exponent with which time grows with length; 0 where the longer text takes too short to tell."""
+    short, long = (piece * (size // len(piece)) for size in (SHORT, LONG))
+    took = fastest(work, long)
+    return 0.0 if took < _NOISE_S else math.log(took / max(fastest(work, short), 1e-9)) / math.log(LONG / SHORT)
 
 
 def test_there_are_patterns_to_try() -> None:

@@ -76,3 +76,19 @@ def test_planted_carriers_take_one_place_in_what_is_recalled(memory: Memory) -> 
         mine.add(f"Invoices of the association, part {number}. {PAYLOAD}", role="tool", origin=Origin.web(f"https://x{number}.example.org"))
     evidence = mine.recall("Who handles the invoices of the association?")
     assert sum(PAYLOAD in item.text for item in evidence.items) == 1 and len(evidence.items) > 1
+
+
+def test_what_is_remembered_is_bounded_holds_no_text_and_changes_nothing() -> None:
+    check = OccupancyCheck()
+    for number in range(60):
+        long = [hit(2 * number + n, " ".join(f"w{(7 + n) * place + number}" for place in range(4_000))) for n in range(2)]
+        first = check.release(long, QUERY)
+        assert check.release(long, QUERY) == first == long
+    assert check._hashes == sum(one.size for one in check._signatures.values()) <= 200_000
+    assert all(isinstance(mark, int) for one in check._signatures.values() for part in one for mark in part)
+
+
+def test_a_memory_with_a_new_text_is_compared_by_it() -> None:
+    check = OccupancyCheck()
+    assert len(check.release([hit(1, PAYLOAD), hit(2, "The ferry leaves at eight.")], QUERY)) == 2
+    assert len(check.release([hit(1, PAYLOAD), hit(2, f"The ferry. {PAYLOAD}")], QUERY)) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tierkeep.records import FROM_OUTSIDE, GuardEntry, Hit, Query, Scope
 from tierkeep.settings import GuardSettings
@@ -35,22 +35,33 @@ class _Window:
     """The last questions of one owner: their content words, and which memories from outside were among their best hits."""
 
     def __init__(self, size: int) -> None:
-        self.asked: deque[tuple[frozenset[str], dict[str, frozenset[str]]]] = deque(maxlen=size)
+        self.asked: deque[tuple[frozenset[str], set[str]]] = deque()
         self.seen: set[str] = set()
         self.held: OrderedDict[str, None] = OrderedDict()
         self.reviewed: OrderedDict[str, None] = OrderedDict()
+        self._size = size
+        # In how many of the questions a term is, and a memory among the best: what `asked` holds, counted as it changes.
+        self._with_term: Counter[str] = Counter()
+        self._with_memory: Counter[str] = Counter()
         self._terms: OrderedDict[str, frozenset[str]] = OrderedDict()
 
-    def note(self, terms: frozenset[str], best: Sequence[Hit]) -> None:
-        """Take down a question with what it has in common with its best hits; one asked again in the same words is the same."""
-        shared = {hit.item.id: terms & self._terms_of(hit) for hit in best}
-        for asked, outside in self.asked:
-            if asked == terms:
-                outside.update(shared)
-                return
-        self.asked.append((terms, shared))
+    def note(self, terms: frozenset[str], best: Iterable[str]) -> None:
+        """Take down a question with the ids of its best hits; one asked again in the same words is the same."""
+        outside = next((known for asked, known in self.asked if asked == terms), None)
+        if outside is None:
+            outside = set()
+            self.asked.append((terms, outside))
+            self._with_term.update(terms)
+        new = set(best) - outside
+        outside |= new
+        self._with_memory.update(new)
+        while len(self.asked) > self._size:
+            terms, outside = self.asked.popleft()
+            _count_down(self._with_term, terms)
+            _count_down(self._with_memory, outside)
 
     def _terms_of(self, hit: Hit) -> frozenset[str]:
+        """Return the content words of a memory. They are worked out for those that are met again and again alone: it is dear."""
         known = self._terms.get(hit.item.id)
         if known is None:
             known = self._terms[hit.item.id] = frozenset(analyze(hit.item.text[:_SCAN]))
@@ -58,25 +69,38 @@ class _Window:
                 self._terms.popitem(last=False)
         return known
 
-    def topics(self, id: str | None = None) -> int:
+    def topics(self, hit: Hit | None = None) -> int:
         """Return how many of the questions have nothing in common with one another.
 
-        With a memory's id, of those that have it among their best: there, what counts as common is what the memory shares with them. Where
+        With a memory, of those that have it among their best: there, what counts as common is what the memory shares with them. Where
         that is nothing (it was found by its meaning), it is the questions' own words, without those that most questions have.
         """
-        common = {term for term, n in Counter(term for terms, _ in self.asked for term in terms).items() if 2 * n > len(self.asked) > 3}
+        common = {term for term, n in self._with_term.items() if 2 * n > len(self.asked) > 3}
+        own = frozenset() if hit is None else self._terms_of(hit)
         used: set[str] = set()
         count = 0
         for terms, outside in self.asked:
-            about = (outside.get(id) if id is not None else None) or terms - common
-            if (id is None or id in outside) and about and used.isdisjoint(about):
-                used |= about
-                count += 1
+            if hit is None or hit.item.id in outside:
+                about = terms & own or terms - common
+                if about and used.isdisjoint(about):
+                    used |= about
+                    count += 1
         return count
+
+    def questions(self, id: str) -> int:
+        """Return how many of the window's questions have this memory among their best."""
+        return self._with_memory[id]
 
     def share(self, id: str) -> float:
         """Return the share of the window's questions that have this memory among their best."""
-        return sum(id in outside for _, outside in self.asked) / len(self.asked)
+        return self.questions(id) / len(self.asked)
+
+
+def _count_down(counter: Counter[str], gone: Iterable[str]) -> None:
+    for one in gone:
+        counter[one] -= 1
+        if not counter[one]:
+            del counter[one]
 
 
 class HubnessCheck:
@@ -135,18 +159,19 @@ class HubnessCheck:
         ranked = [hit for hit in hits if hit.item.id not in window.held][: self._settings.hub_k]
         floor = _OF_THE_BEST * max((hit.score for hit in hits), default=0.0)
         best = [hit for hit in ranked if hit.item.origin.source in FROM_OUTSIDE and hit.score >= floor]
-        window.note(frozenset(analyze(query.text)[:_MOST_TERMS]), best)
-        new = [id for id in (hit.item.id for hit in best) if id not in window.reviewed and self._is_hub(window, id)]
+        window.note(frozenset(analyze(query.text)[:_MOST_TERMS]), [hit.item.id for hit in best])
+        new = [hit.item.id for hit in best if hit.item.id not in window.reviewed and self._is_hub(window, hit)]
         for id in new:
             window.held[id] = None
         while len(window.held) > _MANY:
             window.held.popitem(last=False)
         return new
 
-    def _is_hub(self, window: _Window, id: str) -> bool:
-        own = self._settings
-        topics = window.topics(id)
-        if topics < own.hub_least or topics <= own.hub_share * window.topics():
-            return False
+    def _is_hub(self, window: _Window, hit: Hit) -> bool:
+        own, id = self._settings, hit.item.id
         average = own.hub_k / max(len(window.seen), own.hub_k)
-        return window.share(id) > max(own.hub_share, _ABOVE_AVERAGE * average)
+        # What is counted anyway comes first: there are no more topics than questions.
+        if window.questions(id) < own.hub_least or window.share(id) <= max(own.hub_share, _ABOVE_AVERAGE * average):
+            return False
+        topics = window.topics(hit)
+        return topics >= own.hub_least and topics > own.hub_share * window.topics()

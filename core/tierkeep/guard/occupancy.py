@@ -7,8 +7,11 @@ else was found. What the user said themselves is never counted together.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
 from tierkeep.records import FROM_OUTSIDE, Event, Hit, Query, Record, Source
 from tierkeep.rendering import lines_of, reads_as
@@ -24,56 +27,111 @@ _LEAST_SHINGLES = 8
 _SCAN = 16_384
 #: Kept hits that one shingle is looked up in: a shingle that many have says little.
 _MOST_OWNERS = 4
+#: Different signs beyond ASCII (quotes, dashes) that are replaced one by one.
+_FEW_SIGNS = 16
+#: Hashes in the signatures that are remembered (ours: about 15 MB, some thousand ordinary texts).
+_MOST_HASHES = 200_000
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？;；:：|\n]+")
+#: The same for ASCII alone, where no pattern is needed: a line end for what ends a sentence, a space for what is in no word.
+_SPACED = {
+    code: sign.lower() if sign.isalnum() else "\n" if _SENTENCE_END.match(sign) else " " for code, sign in enumerate(map(chr, range(128)))
+}
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
+class _Signature(NamedTuple):
+    """What a text is compared by, as hashes: its sentences of at least `_WORDS` words, and its shingles."""
+
+    sentences: frozenset[int]
+    shingles: frozenset[int]
+
+    @property
+    def size(self) -> int:
+        """How much room it takes, in hashes; some for the key."""
+        return len(self.sentences) + len(self.shingles) + 8
+
+
 class OccupancyCheck:
-    """Keeps the best of the hits from outside that carry the same payload. Linear in the hits' texts."""
+    """Keeps the best of the hits from outside that carry the same payload. Linear in the hits' texts. Threads may share it.
+
+    The signatures of the texts that were seen last are remembered, as hashes and under a hash: no text is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._signatures: OrderedDict[tuple[str, int, int], _Signature] = OrderedDict()
+        self._hashes = 0
 
     def release(self, hits: Sequence[Hit], query: Query) -> list[Hit]:
         """Return the hits, in the same order, without repetitions of what came from outside."""
-        outside = [hit for hit in hits if _from_outside(hit)]
-        if len(outside) < 2:
+        outside = [_from_outside(hit) for hit in hits]
+        if sum(outside) < 2:
             return list(hits)
         kept = _Kept()
-        return [hit for hit in hits if not _from_outside(hit) or kept.take(hit)]
+        return [hit for hit, counts in zip(hits, outside, strict=True) if not counts or kept.take(hit, self._signature(hit.item))]
+
+    def _signature(self, item: Event | Record) -> _Signature:
+        key = (item.id, len(item.text), hash(item.text))
+        with self._lock:
+            known = self._signatures.get(key)
+            if known is not None:
+                self._signatures.move_to_end(key)
+                return known
+        made = _signed(item.text[:_SCAN])
+        with self._lock:
+            if key not in self._signatures:  # another thread may have been here
+                self._signatures[key] = made
+                self._hashes += made.size
+            while self._hashes > _MOST_HASHES:
+                self._hashes -= self._signatures.popitem(last=False)[1].size
+        return made
 
 
 class _Kept:
     """What the hits that stay are known by: their roots, sentences and shingles."""
 
     def __init__(self) -> None:
-        self._known: set[object] = set()
+        self._roots: set[str] = set()
+        self._sentences: set[int] = set()
+        self._shingles: set[int] = set()
+        self._own: list[frozenset[int]] = []
+        # Which hits have a shingle: worked out up to the hit `_entered` only when one comes that has much in common with them.
         self._owners: dict[int, list[int]] = {}
-        self._sizes: list[int] = []
+        self._entered = 0
 
-    def take(self, hit: Hit) -> bool:
+    def take(self, hit: Hit, signature: _Signature) -> bool:
         """Return whether the hit says something else than those that were taken before; then it is taken too."""
-        words = [_words(sentence) for sentence in _sentences(hit.item)]
-        marks: set[object] = {tuple(sentence) for sentence in words if len(sentence) >= _WORDS}
-        marks.update(("root", root) for root in _roots(hit))
-        flat = [word for sentence in words for word in sentence]
-        shingles = {hash(tuple(flat[at : at + _SHINGLE])) for at in range(len(flat) - _SHINGLE + 1)}
-        if not marks.isdisjoint(self._known) or self._like(shingles):
+        roots = _roots(hit)
+        if not self._roots.isdisjoint(roots) or not self._sentences.isdisjoint(signature.sentences) or self._like(signature.shingles):
             return False
-        self._known |= marks
-        self._sizes.append(len(shingles))
-        for shingle in shingles:
-            owners = self._owners.setdefault(shingle, [])
-            if len(owners) < _MOST_OWNERS:
-                owners.append(len(self._sizes) - 1)
+        self._roots.update(roots)
+        self._sentences |= signature.sentences
+        self._shingles |= signature.shingles
+        self._own.append(signature.shingles)
         return True
 
-    def _like(self, shingles: set[int]) -> bool:
+    def _like(self, shingles: frozenset[int]) -> bool:
+        """Return whether a hit has most of its shingles, or of those of a kept one, in common with a kept one."""
         if len(shingles) < _LEAST_SHINGLES:
             return False
-        shared = Counter(owner for shingle in shingles for owner in self._owners.get(shingle, ()))
+        common = self._shingles & shingles
+        if len(common) < _OVERLAP * _LEAST_SHINGLES:
+            return False
+        self._enter()
+        shared = Counter(owner for shingle in common for owner in self._owners[shingle])
         return any(
-            self._sizes[owner] >= _LEAST_SHINGLES and count >= _OVERLAP * min(len(shingles), self._sizes[owner])
+            len(self._own[owner]) >= _LEAST_SHINGLES and count >= _OVERLAP * min(len(shingles), len(self._own[owner]))
             for owner, count in shared.items()
         )
+
+    def _enter(self) -> None:
+        for owner in range(self._entered, len(self._own)):
+            for shingle in self._own[owner]:
+                owners = self._owners.setdefault(shingle, [])
+                if len(owners) < _MOST_OWNERS:
+                    owners.append(owner)
+        self._entered = len(self._own)
 
 
 def _from_outside(hit: Hit) -> bool:
@@ -93,13 +151,31 @@ def _roots(hit: Hit) -> tuple[str, ...]:
     return (*item.parents, item.id) if item.origin.source in FROM_OUTSIDE else item.parents
 
 
-def _sentences(item: Event | Record) -> Iterator[str]:
-    yield from _SENTENCE_END.split(reads_as(lines_of(item.text[:_SCAN])).lower())
+def _signed(text: str) -> _Signature:
+    words = _words(reads_as(lines_of(text)))
+    flat = list(chain.from_iterable(words))
+    return _Signature(
+        frozenset(hash(tuple(sentence)) for sentence in words if len(sentence) >= _WORDS),
+        frozenset(map(hash, zip(*(flat[at:] for at in range(_SHINGLE)), strict=False))),
+    )
 
 
-def _words(sentence: str) -> list[str]:
-    """Return the words of a sentence; where words are not spaced, its characters in twos."""
-    if _UNSPACED.search(sentence):
-        letters = "".join(_WORD.findall(sentence))
-        return [letters[at : at + 2] for at in range(0, len(letters), 2)]
-    return _WORD.findall(sentence)
+def _words(text: str) -> list[list[str]]:
+    """Return the words of each sentence, in small letters; where words are not spaced, its characters in twos."""
+    plain = text if text.isascii() else _without_signs(text)
+    if plain.isascii():
+        return [sentence.split() for sentence in plain.translate(_SPACED).split("\n")]
+    return [_twos(sentence) if _UNSPACED.search(sentence) else _WORD.findall(sentence) for sentence in _SENTENCE_END.split(text.lower())]
+
+
+def _without_signs(text: str) -> str:
+    """Return the text with a space, or a line end where a sentence ends, for the signs beyond ASCII; as it is where they are many."""
+    signs = [sign for sign in set(text) if not (sign.isascii() or sign.isalnum())]
+    for sign in signs if len(signs) <= _FEW_SIGNS else ():
+        text = text.replace(sign, "\n" if _SENTENCE_END.match(sign) else " ")
+    return text
+
+
+def _twos(sentence: str) -> list[str]:
+    letters = "".join(_WORD.findall(sentence))
+    return [letters[at : at + 2] for at in range(0, len(letters), 2)]

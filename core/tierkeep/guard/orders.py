@@ -8,62 +8,105 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 
 from tierkeep.guard.languages import INDEX
 from tierkeep.guard.languages import lexicon as word
 
+# Most tokens are plain words: letters behind which nothing stands that an address, a number or a compound could go on with. They are tried
+# first and on their own, because what comes after is dear: it looks for an "@" behind every word, and for a hyphen.
 _TOKEN = re.compile(
-    r"(?P<address>https?://[^\s<>\"')\]]{1,512}|[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}|\bwww\.[\w./-]{1,256})"
-    r"|(?P<account>\b(?:[A-Z]{2}\d{2}[A-Z0-9]{10,30}|[A-Z]{2,16}(?:-[A-Z0-9]{1,16}){0,3}-(?:[A-Z]{1,16}|\d{2,12})"
+    r"(?-i:([^\W\d_\u3400-\u9fff]++)(?:(?![\w.+%@'’:-])|(?=\.\s)))"
+    r"|(https?://[^\s<>\"')\]]{1,512}|[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}|\bwww\.[\w./-]{1,256})"
+    r"|(\b(?:[A-Z]{2}\d{2}[A-Z0-9]{10,30}|[A-Z]{2,16}(?:-[A-Z0-9]{1,16}){0,3}-(?:[A-Z]{1,16}|\d{2,12})"
     r"|(?:\w{1,16}-){0,3}0x[0-9a-fA-F]{2,64}|\d{8,20})\b)"
-    r"|(?P<unspaced>[\u3400-\u9fff]{1,256})"
-    r"|(?P<word>[^\W\d_][\w]*(?:[-'’][^\W_]+)*|2fa)"
-    r"|(?P<end>[.!?;。！？；\n…]+)",
+    r"|([\u3400-\u9fff]{1,256})"
+    r"|([^\W\d_][\w]*(?:[-'’][^\W_]+)*|2fa)"
+    r"|([.!?;。！？；\n…]+)",
     re.IGNORECASE,
 )  # fmt: skip
+#: The groups of the pattern.
+_PLAIN, _ADDRESS, _ACCOUNT, _RUN, _WORD, _END = range(1, 7)
 #: How many words apart the parts of a signal may be (ours: a clause).
 _CLOSE = 6
 _CLAUSE = 16
 _QUESTION = frozenset("?？")
 
 
+class _Reader:
+    """Rows of word classes, of one sentence by lines and of the same across line ends, and the signals that they give."""
+
+    def __init__(self) -> None:
+        self.by_line: dict[str, None] = {}
+        self.across: dict[str, None] = {}
+        self.words: list[str] = []
+        self.row: list[int] = []
+        self._line = 0  # where the present line begins in the row
+        self._crossing: dict[int, int] = {}  # classes of phrases that begin on a line and end on a later one
+
+    def close(self, end: str) -> None:
+        """Take a run of signs that end sentences; a line end ends one only by lines."""
+        line = self.row[self._line :] if self._line else self.row
+        asks = not _QUESTION.isdisjoint(end)
+        if line and not asks:
+            self.by_line.update(dict.fromkeys(_signals(line)))
+        self._line = len(self.row)
+        first = end.strip("\n").partition("\n")[0]  # what else stands there ends nothing more
+        if not first:
+            return
+        if _QUESTION.isdisjoint(first) and self.row:
+            self.finish(asks or line is not self.row)
+        self.row, self.words, self._line = [], [], 0
+        if self._crossing:
+            self._crossing = {}
+
+    def finish(self, apart: bool) -> None:
+        """Read the row across line ends, if it is another than what was read by lines."""
+        for place, bits in self._crossing.items():
+            self.row[place] |= bits
+        self.across.update(dict.fromkeys(_signals(self.row)) if apart else {})
+
+    def phrases(self, ends: tuple[tuple[tuple[str, ...], int], ...]) -> None:
+        """Give the last word the class of each phrase that ends with it."""
+        words = self.words
+        for phrase, bit in ends:
+            if len(phrase) <= len(words) and tuple(words[-len(phrase) :]) == phrase:
+                if len(phrase) <= len(words) - self._line:
+                    self.row[-1] |= bit
+                else:
+                    self._crossing[len(words) - 1] = self._crossing.get(len(words) - 1, 0) | bit
+
+
 def orders(text: str) -> dict[str, None]:
-    """Return the signals of a text that reads as plain letters (`rendering.reads_as`), and the hints, each once."""
-    found: dict[str, None] = {}
-    for sentence in _sentences(text):
-        found.update(dict.fromkeys(_signals(sentence)))
-    return found
+    """Return the signals of a text that reads as plain letters (`rendering.reads_as`), and the hints, each once.
 
-
-def _sentences(text: str) -> Iterator[list[int]]:
-    """Yield the word classes of each sentence that may be an order; words without a class are 0."""
-    row: list[int] = []
-    words: list[str] = []
+    The text is read by lines, each beginning a sentence, and then as the prompt will show it, on one line.
+    """
+    reader = _Reader()
+    classes, phrase_ends = INDEX.of, INDEX.phrase_ends
     for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup, match.group()
-        if kind == "end":
-            if row and not _QUESTION & set(token):
-                yield _turned(row)
-            row, words = [], []
-        elif kind == "unspaced":
-            row += _unspaced(token)
-            words += [""] * (len(row) - len(words))
+        kind, token = match.lastindex, match[0]
+        if kind == _END:
+            reader.close(token)
+        elif kind == _RUN:
+            run = _unspaced(token)
+            reader.row += run
+            reader.words += [""] * len(run)
         else:
-            bits = word.ADDRESS if kind == "address" else word.ACCOUNT if kind == "account" and token.upper() == token else 0
-            small = token.lower().replace("’", "'")
-            words.append(small)
-            row.append(bits or INDEX.of(small))
-            _phrases(words, row)
-    if row:
-        yield _turned(row)
-
-
-def _phrases(words: list[str], row: list[int]) -> None:
-    """Give the last word the class of each phrase that ends with it."""
-    for length in range(2, min(5, len(words)) + 1):
-        for rest, bit in INDEX.phrases.get(words[-length], ()):
-            if len(rest) == length - 1 and tuple(words[1 - length :]) == rest:
-                row[-1] |= bit
+            small = token.lower()
+            if kind == _PLAIN:
+                bits = classes(small)
+            else:
+                small = small.replace("’", "'")
+                own = word.ADDRESS if kind == _ADDRESS else word.ACCOUNT if kind == _ACCOUNT and token.upper() == token else 0
+                bits = own or classes(small)
+            reader.words.append(small)
+            reader.row.append(bits)
+            if small in phrase_ends:
+                reader.phrases(phrase_ends[small])
+    reader.close("\n.")
+    return reader.by_line | reader.across
 
 
 def _unspaced(run: str) -> list[int]:
@@ -109,9 +152,13 @@ def _near(row: list[int], one: int, other: int, gap: int) -> bool:
 
 
 def _signals(row: list[int]) -> Iterator[str]:
-    every = 0
-    for bits in row:
-        every |= bits
+    """Yield the signals of a sentence, given as its words' classes; a word without a class is 0."""
+    every = reduce(or_, row, 0)
+    if not every:
+        return
+    if every & (word.WEAKEN | word.ASK):
+        row = _turned(row)
+        every = reduce(or_, row, 0)
     has = every.__and__
     standing = has(word.STANDING)
     if has(word.OVERRIDE) and has(word.RULES) and has(word.PRIOR) and _overrides(row):

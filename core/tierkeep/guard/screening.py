@@ -86,6 +86,32 @@ _HINTS = {
 _ORDER_HINTS = {"defers_control", "rushes"}
 
 
+#: Words of which a text has one from each group, or the pattern does not match. They stand between word boundaries there, and after
+#: `rendering.reads_as` no other letter counts as one of theirs in another case.
+_WORDS = {
+    name: tuple(frozenset(group.split()) for group in groups)
+    for name, groups in {
+        "overrides": ("ignore disregard forget override",
+                      "instruction instructions rule rules guideline guidelines message messages prompt prompts policy policies"),
+        "addresses_agent": ("ai llm llms chatbot chatbots language assistant assistants agent agents",),
+        "plants_memory": ("remember memorise memorize store save note record add",
+                          "in into for permanently from as"),
+        "standing_order": ("in whenever every each from", "future user now"),
+        "secrecy": ("not don never without",
+                    "tell mention reveal inform alert notify show saying telling explaining mentioning revealing informing"),
+        "exfiltrates": ("send forward post upload transmit email exfiltrate submit",
+                        "user their profile conversation memory memories credential credentials password passwords history personal",
+                        "to at"),
+        "bids_agents": ("assistant assistants agent agents", "must shall need are have"),
+        "from_now_on": ("from", "now"),
+        "runs_remote_code": ("curl wget",),
+        "fakes_result": ("passed successful complete clean approved sanitized final ok",),
+    }.items()
+}  # fmt: skip
+_WORD = re.compile(r"\w+")
+#: Parts of words, for the patterns that ask for no whole ones.
+_PARTS = {"poses_as_system": ("system", "developer", "admin", "im_start"), "hidden_picture": ("![",)}
+
 #: Characters that show as nothing or as a gap: between letters they hide a word, between words they stand for the space.
 _FILLERS = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
@@ -99,7 +125,7 @@ def signals(text: str) -> tuple[str, ...]:
     One telling signal is enough; hints count only together. What the text hides in base64 is read as well.
     """
     found = _signals(text)
-    gapped = _FILLERS.sub(" ", text)
+    gapped = text if text.isascii() else _FILLERS.sub(" ", text)
     found = found or (_signals(gapped) if gapped != text else ())
     if not found:
         inner = " \n".join(run.text for run in hidden(text[:_SCAN]))
@@ -110,9 +136,17 @@ def signals(text: str) -> tuple[str, ...]:
 def _signals(text: str) -> tuple[str, ...]:
     lines = rendering.reads_as(rendering.lines_of(text)[:_SCAN])
     flat = lines.replace("\n", " ")
-    found = dict.fromkeys(name for name, pattern in _SIGNALS.items() if pattern.search(lines if name in _BY_LINE else flat))
-    hints = dict.fromkeys(name for name, pattern in _HINTS.items() if pattern.search(flat))
-    for name in (*orders(lines), *(orders(flat) if flat != lines else ())):
+    small = flat.lower()
+    words = set(_WORD.findall(small))
+
+    def gives(name: str, pattern: re.Pattern[str]) -> bool:
+        if any(map(words.isdisjoint, _WORDS.get(name, ()))) or not any(part in small for part in _PARTS.get(name, ("",))):
+            return False
+        return pattern.search(lines if name in _BY_LINE else flat) is not None
+
+    found = dict.fromkeys(name for name, pattern in _SIGNALS.items() if gives(name, pattern))
+    hints = dict.fromkeys(name for name, pattern in _HINTS.items() if gives(name, pattern))
+    for name in orders(lines):
         (hints if name in _ORDER_HINTS else found)[name] = None
     return (*found, *hints) if found or len(hints) > 1 else ()
 

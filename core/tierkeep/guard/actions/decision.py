@@ -67,7 +67,7 @@ def _weighed(value: Value, request: str, holders: Sequence[Event] | None, contex
         return found(False, "too_many_holders")
     held_back = [event for event in holders if event.authority == Authority.QUARANTINED]
     sources = _sources([event for event in holders if event.authority > Authority.QUARANTINED])
-    if wanted and len(_vouching(value.text, holders)) >= rules.corroborate:
+    if wanted and len(_vouching(value.text, holders, rules.corroborate)) >= rules.corroborate:
         return found(True, "corroborated", sources)
     if doubtful := [event for event in sources or held_back if effective(event, rules) < Authority.ACT]:
         return found(False, "untrusted_support", doubtful)
@@ -86,12 +86,17 @@ def _sources(holders: Sequence[Event]) -> list[Event]:
     return [event for event in holders if event.origin.source != _REPEATS or first is None or event.seq < first]
 
 
-def _vouching(value: str, holders: Sequence[Event]) -> set[str]:
-    """Return the trust domains that independently assert the value (6.3a). Repetition by others never counts.
+def _vouching(value: str, holders: Sequence[Event], most: int) -> set[str]:
+    """Return the trust domains that independently assert the value (6.3a), or none where there are fewer than `most`.
+
+    Repetition by others never counts.
 
     A trusted tool that says what somebody untrusted says too may only echo it, whoever was stored first (6.2), so it does not count.
     What the user or an operator has forbidden is vouched for by nobody.
     """
+    may = {_domain(event) for event in holders if event.origin.source in _TRUSTED and event.authority >= Authority.ADVISE}
+    if len(may) < most:  # no text has to be read
+        return set()
     if any(event.origin.source in _OWN_WORD | _OPERATED and forbids(value, event.text) for event in holders):
         return set()
     trusted = [event for event in holders if event.origin.source in _TRUSTED and event.authority > Authority.QUARANTINED]

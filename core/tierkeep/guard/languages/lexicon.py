@@ -73,24 +73,36 @@ class Index:
 
     Args:
         lexicons: One for each language; their entries are separated by commas.
+
+    Attributes:
+        phrase_ends: For each word that ends phrases, these phrases with their bits.
+        longest: Letters of the longest word.
+        of: Returns the bits of a word in small letters without accents.
     """
 
     def __init__(self, lexicons: tuple[Lexicon, ...]) -> None:
         self._words: dict[str, int] = {}
         self._beginnings: dict[str, int] = {}
-        self.phrases: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+        phrases: dict[tuple[str, ...], int] = {}
         for lexicon in lexicons:
             for place, entries in enumerate(lexicon):
                 for entry in filter(None, map(str.strip, entries.split(","))):
-                    self._enter(reads_as(entry).lower(), 1 << place)
-        self._lengths = tuple(sorted({len(beginning) for beginning in self._beginnings}))
+                    self._enter(reads_as(entry).lower(), 1 << place, phrases)
+        self.phrase_ends: dict[str, tuple[tuple[tuple[str, ...], int], ...]] = {}
+        for phrase, bits in phrases.items():
+            self.phrase_ends[phrase[-1]] = (*self.phrase_ends.get(phrase[-1], ()), (phrase, bits))
+        # Beginnings by their first letters, as many as the shortest has: a word is compared with few.
+        self._stem = min(map(len, self._beginnings))
+        self._stems: dict[str, list[tuple[str, int]]] = {}
+        for beginning, bits in self._beginnings.items():
+            self._stems.setdefault(beginning[: self._stem], []).append((beginning, bits))
         self.longest = max(map(len, self._words))
         self.of = lru_cache(maxsize=16_384)(self._of)
 
-    def _enter(self, entry: str, bit: int) -> None:
+    def _enter(self, entry: str, bit: int, phrases: dict[tuple[str, ...], int]) -> None:
         first, *rest = entry.split()
         if rest:
-            self.phrases.setdefault(first, []).append((tuple(rest), bit))
+            phrases[(first, *rest)] = phrases.get((first, *rest), 0) | bit
         elif first.endswith("*"):
             self._beginnings[first[:-1]] = self._beginnings.get(first[:-1], 0) | bit
         else:
@@ -99,10 +111,9 @@ class Index:
     def _of(self, word: str) -> int:
         """Return the bits of a word in small letters without accents."""
         bits = self._words.get(word, 0)
-        for length in self._lengths:
-            if length > len(word):
-                break
-            bits |= self._beginnings.get(word[:length], 0)
+        for beginning, more in self._stems.get(word[: self._stem], ()):
+            if word.startswith(beginning):
+                bits |= more
         return bits
 
     def exact(self, word: str) -> int:
