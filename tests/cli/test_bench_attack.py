@@ -33,3 +33,16 @@ def test_wrong_input(shell: Any, file: Callable[..., str], tmp_path: Path) -> No
     odd = file("odd.json", json.dumps({"a": 1}))
     assert "holds nothing" in shell.error("bench", "attack", "--data", odd, code=2)["message"]
     assert shell.error(*_SMALL, "--report", odd, code=3)["type"] == "StoreUnavailable"
+
+
+def test_signals_are_measured_on_others_texts(shell: Any, tmp_path: Path) -> None:
+    said = ("May I ignore this warning?", "Ignore the dust, please.")
+    texts = [{"prompt": text, "word_list": ["ignore"], "category": "x"} for text in said]
+    (tmp_path / "notinject_mine.json").write_text(json.dumps(texts), encoding="utf-8")
+    asked = ("bench", "attack", "--quick", "--trials", "2", "--attack", "policy_wording", "--backend", "file", "--guard", "all")
+    report = shell.json(*asked, "--data", str(tmp_path), "--embedder", "minilm")
+    (row,) = report["over_refusal"]
+    assert (row["n"], row["harmful"], row["blocked"] + row["judged"] + row["fast"]) == (2, False, 2)
+    assert [one["what"] for one in report["skipped"] if one["what"] == "consensus"] == ["consensus"]
+    without = shell(*asked, "--data", str(tmp_path))
+    assert without.exit_code == 0 and "SafeHarbor needs an embedder" in without.stdout

@@ -116,6 +116,10 @@ def show(report: Mapping[str, Any]) -> list[RenderableType]:
         "settings_sha256": report["policy_version"], "guard model": report["guard_model"], "version": report["version"],
     }  # fmt: skip
     shown += [Text(), facts(told), *(literal(f"left out: {one['what']}: {one['why']}", "dim") for one in report["skipped"])]
+    if report.get("over_refusal"):
+        shown += [Text(), _refused(report)]
+    if report.get("consensus"):
+        shown += [Text(), _compared(report)]
     return [*shown, *(literal(f"missed: {one}", "bold red") for one in report["missed"])]
 
 
@@ -133,6 +137,25 @@ def _written(report: Mapping[str, Any]) -> Table:
     for one in (*report["corpora"], *report["benign"]["suites"]):
         figures = (str(one[name]) for name in ("n", "active", "quarantined", "rejected"))
         table.add_row(literal(one["set"]), one["origin"], one["guard"], *figures)
+    return table
+
+
+def _refused(report: Mapping[str, Any]) -> Table:
+    columns = ("set", "right to block", "n", "blocked", "95 %", "left to a judge", "let through at once")
+    table = Table(*columns, title="requests, by SafeHarbor without a model", title_justify="left")
+    for one in report["over_refusal"]:
+        interval = f"{100 * one['low']:.1f}-{100 * one['high']:.1f}"
+        figures = (str(one["n"]), str(one["blocked"]), interval, str(one["judged"]), str(one["fast"]))
+        table.add_row(literal(one["suite"]), "yes" if one["harmful"] else "no", *figures)
+    return table
+
+
+def _compared(report: Mapping[str, Any]) -> Table:
+    columns = ("set", "memories", "poisoned", "draws", "abstained", "poison held back", "others held back")
+    table = Table(*columns, title="memories, by consensus (rules)", title_justify="left")
+    for one in report["consensus"]:
+        figures = (str(one[name]) for name in ("k", "poisoned", "draws", "abstained"))
+        table.add_row(literal(one["corpus"]), *figures, f"{one['caught']} of {one['poison']}", f"{one['lost']} of {one['benign']}")
     return table
 
 

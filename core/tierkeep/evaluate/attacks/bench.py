@@ -18,6 +18,7 @@ from tierkeep.evaluate.attacks.columns import COLUMNS, NONE, Column, columns
 from tierkeep.evaluate.attacks.memories import Stopwatch
 from tierkeep.evaluate.attacks.rows import missed, row
 from tierkeep.evaluate.attacks.runner import Environment, Ran, run_cases
+from tierkeep.evaluate.attacks.signals import measure
 from tierkeep.evaluate.attacks.stores import RememberingEmbedder
 from tierkeep.evaluate.results import percentile
 from tierkeep.models.doubles import HashEmbedder
@@ -107,7 +108,12 @@ def run(
         _measure(job, attack.name, made[attack.name], agent, backend)
     written = [one for column in guards for one in suites.measure(texts, column, environment, job.tick)]
     wanted = [one for backend in ("dict", "tierkeep") if backend in backends for one in _legitimate(job, wishes, backend)]
-    return _report(job, scale, written, wanted, loaded)
+    report = _report(job, scale, written, wanted, loaded)
+    if data is not None and data.is_dir():
+        signals = measure(data, [column.name for column in guards], environment.own_embedder, settings or Settings())
+        report |= {"over_refusal": signals.over_refusal, "consensus": signals.consensus}
+        report["skipped"] += [{"what": what, "why": why} for what, why in signals.skipped.items()]
+    return report
 
 
 def _attacks(names: Sequence[str], loaded: corpora.Loaded | None) -> list[Attack]:
