@@ -110,7 +110,10 @@ class ScopedMemory:
         for index, (event, duplicate) in zip(intake.places, observed.events, strict=True):
             if duplicate:
                 skipped.append(Skipped(index=index, reason="duplicate", id=event.id))
-            elif event.authority == Authority.QUARANTINED:
+                continue
+            if taken := event.meta.get("tierkeep.redacted"):
+                notes.append(f"not stored of {event.id}: {', '.join(map(str, taken))}")
+            if event.authority == Authority.QUARANTINED:
                 notes.append(f"quarantined, because it reads like an order from outside: {event.id}")
         sessions = tuple(dict.fromkeys(event.session for event, _ in observed.events))
         return Receipt(

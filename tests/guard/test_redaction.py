@@ -207,3 +207,9 @@ def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(__import__("sys").modules, "phonenumbers", None)
     with pytest.raises(MissingExtraError, match=r"tierkeep\[redaction\]"):
         DefaultGuard(Settings(redaction=RedactionSettings(libraries=True)))
+
+
+def test_the_receipt_says_what_was_not_stored() -> None:
+    with Memory.open(":memory:") as memory:
+        receipt = memory.scope(user="ana").add("The key is AKIA" + "QWERTYUIOPASDF23" + ", keep it.")
+        assert receipt.notes == (f"not stored of {receipt.ids[0]}: aws key",)
