@@ -54,7 +54,7 @@ def test_the_same_sets_each_time() -> None:
 
 
 def test_corpora_are_read_from_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stress_domains_dev"):
+    with pytest.raises(InputError, match="stress_domains"):
         corpora(tmp_path)
     files = {
         "stress_domains_dev.json": {
@@ -71,3 +71,11 @@ def test_corpora_are_read_from_a_folder(tmp_path: Path) -> None:
         Corpus("tea overt", ("k\nc",), ("p\no",)), Corpus("tea stealthy", ("k\nc",), ("p\ns",)),
         Corpus("experiences", ("q\nr",), ("x\ny",)), Corpus("facts", ("f", "g")),
     ]  # fmt: skip
+
+
+def test_other_files_of_the_same_form_are_read_and_broken_ones_named(tmp_path: Path) -> None:
+    (tmp_path / "strategyqa_test.json").write_text(json.dumps([{"facts": ["Tea grows on hills."]}]), "utf-8")
+    assert corpora(tmp_path) == [Corpus("facts", ("Tea grows on hills.",))]
+    (tmp_path / "stress_domains_test.json").write_text("[1]", "utf-8")
+    with pytest.raises(InputError, match="stress_domains_test"):
+        corpora(tmp_path)

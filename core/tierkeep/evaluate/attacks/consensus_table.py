@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,22 +72,43 @@ class Row(NamedTuple):
 
 
 def corpora(folder: str | Path) -> list[Corpus]:
-    """Return the corpora of a folder of guard data: stress domains in two wordings, experiences, facts.
+    """Return the corpora of a folder of guard data: stress domains in two wordings, experiences, facts; those that are there.
 
     Raises:
-        InputError: The folder lacks one of the files.
+        InputError: The folder has none of them, or one that is not as its authors publish it.
     """
-    at = Path(folder)
-    found: list[Corpus] = []
-    for domain, parts in _json(at / "stress_domains_dev.json").items():
+    found = [corpus for pattern, read in _READERS for path in sorted(Path(folder).glob(pattern)) for corpus in _read(path, read)]
+    if not found:
+        raise InputError(f"{folder} has none of {', '.join(pattern for pattern, _ in _READERS)}", field="data")
+    return found
+
+
+def _read(path: Path, read: Callable[[Any], Iterator[Corpus]]) -> list[Corpus]:
+    try:
+        return list(read(json.loads(path.read_text("utf-8"))))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(f"{path.name} is not as its authors publish it", field="data") from None
+
+
+def _stress(data: Any) -> Iterator[Corpus]:
+    for domain, parts in data.items():
         benign = tuple(f"{one['key']}\n{one['content']}" for one in parts["benign"])
         for wording in ("overt", "stealthy"):
-            found.append(Corpus(f"{domain} {wording}", benign, tuple(f"{one['key']}\n{one[wording]}" for one in parts["poison"])))
-    seeds = _json(at / "memorygraft_experience_seeds.json")
-    texts = {kind: tuple(f"{one['req']}\n{one['resp']}" for one in seeds[f"{kind}_experiences"]) for kind in ("benign", "poisoned")}
-    found.append(Corpus("experiences", texts["benign"], texts["poisoned"]))
-    facts = tuple(fact for question in _json(at / "strategyqa_dev.json") for fact in question["facts"])
-    return [*found, Corpus("facts", facts)]
+            yield Corpus(f"{domain} {wording}", benign, tuple(f"{one['key']}\n{one[wording]}" for one in parts["poison"]))
+
+
+def _experiences(data: Any) -> Iterator[Corpus]:
+    texts = {kind: tuple(f"{one['req']}\n{one['resp']}" for one in data[f"{kind}_experiences"]) for kind in ("benign", "poisoned")}
+    yield Corpus("experiences", texts["benign"], texts["poisoned"])
+
+
+def _facts(data: Any) -> Iterator[Corpus]:
+    yield Corpus("facts", tuple(fact for question in data for fact in question["facts"]))
+
+
+_READERS: tuple[tuple[str, Callable[[Any], Iterator[Corpus]]], ...] = (
+    ("stress_domains*.json", _stress), ("memorygraft*.json", _experiences), ("strategyqa*.json", _facts),
+)  # fmt: skip
 
 
 def table(
@@ -149,9 +170,3 @@ def _hit(text: str, place: int) -> Hit:
         speaker="", text=text, at=_AT, ts=0.0, origin=Origin.web(f"https://site{place}.example/page"), authority=Authority.DATA,
     )  # fmt: skip
     return Hit(event, 1.0 / (place + 1))
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path.parent} has no {path.name}: name the folder of the guard's data", field="folder")
-    return json.loads(path.read_text("utf-8"))
