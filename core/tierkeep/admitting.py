@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from tierkeep.errors import InputError, RateLimited, WriteRejected
 from tierkeep.protocols import Guard, Ledger, View
-from tierkeep.records import PARENTS, Authority, Event, EventDraft, GuardEntry, Scope
+from tierkeep.records import MOST_REASONS, PARENTS, REASON_CODE, Authority, Event, EventDraft, GuardEntry, Scope
 
 __all__ = ["admitted", "bounded", "codes", "quarantines"]
 
-_CODE = re.compile(r"[a-z0-9][a-z0-9_.:/=+-]{0,63}")
-_MOST_REASONS = 64
+_CODE = re.compile(REASON_CODE)
 
 
 def admitted(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, guard: Guard) -> list[EventDraft]:
@@ -52,7 +51,7 @@ def bounded(draft: EventDraft, view: View) -> EventDraft:
 def codes(reasons: Iterable[object]) -> tuple[str, ...]:
     """Return reasons as the log takes them: short codes. What a check of the application's own says in words becomes "other"."""
     said = list(dict.fromkeys(str(reason) if _CODE.fullmatch(str(reason)) else "other" for reason in reasons))
-    return tuple(said[:_MOST_REASONS])
+    return tuple(said[:MOST_REASONS])
 
 
 def quarantines(events: Sequence[Event]) -> list[GuardEntry]:

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 _CUTS = tuple(re.compile(pattern) for pattern in (r"\n[ \t]{0,64}\n", r"\n", r"[.!?。！？…][\"'”’)\]]{0,2}\s|[。！？]", r"\s"))
 #: A cut is looked for in this last share of a portion, so that portions do not become small.
 _LATE = 0.5
-#: A character has at most this many UTF-8 bytes.
-_WIDEST = 4
 
 
 class Excess(NamedTuple):

@@ -727,6 +727,9 @@ class Receipt(Frozen):
 
 # ------------------------------------------------------------------------------------------ what the guard says
 
+#: What a reason in the guard's log looks like, and how many an entry may have: codes, so that no content gets in.
+REASON_CODE = r"[a-z0-9][a-z0-9_.:/=+-]{0,63}"
+MOST_REASONS = 64
 GuardVerb = Literal["quarantine", "reject", "release", "allow", "deny", "confirm", "elevate", "flag", "drop"]
 
 

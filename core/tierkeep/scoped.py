@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from tierkeep import learning, pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
 from tierkeep.errors import InputError, NotFoundError, ScopeError
-from tierkeep.guarding import ScopedGuard
 from tierkeep.questions import check_question, ids_of
 from tierkeep.records import (
     Answer,
@@ -31,6 +30,7 @@ from tierkeep.streaming import Narrated, Narration
 from tierkeep.twins import twin
 
 if TYPE_CHECKING:
+    from tierkeep.guarding import ScopedGuard
     from tierkeep.intake import Addable, When
     from tierkeep.memory import Memory
 
@@ -57,6 +57,8 @@ class ScopedMemory:
     @property
     def guard(self) -> ScopedGuard:
         """Quarantine, confirmations, the guard's log and the gate on tool calls."""
+        from tierkeep.guarding import ScopedGuard  # a fifth of the time of `import tierkeep`, which not everybody needs
+
         return ScopedGuard(self)
 
     # ------------------------------------------------------------------------------------------------------- write

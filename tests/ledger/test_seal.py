@@ -413,6 +413,9 @@ SWAPS = {
         "UPDATE seals SET number = (SELECT max(n) FROM chain) WHERE kind = 'head'",
     ),
     "a lifted quarantine": ("INSERT INTO reviews SELECT scope, seq, 1, zeroblob(16), 9999 FROM events WHERE id = 'q2' AND scope = 1",),
+    "a memory that was made to act": (
+        "INSERT INTO elevations SELECT scope, seq, zeroblob(16), 9998 FROM events WHERE id = 'e0' AND scope = 1",
+    ),
     "a forged confirmation": (("INSERT INTO confirmations VALUES(?, 1, ?, 4e9, zeroblob(32))", (token("x"), token(SUBJECT))),),
     "an older version of a record": ("UPDATE records SET text = 'text of r0', version = 1 WHERE id = 'r0'",),
     "an added trigger": ("CREATE TRIGGER mine AFTER INSERT ON events BEGIN DELETE FROM lexicon; END",),
@@ -426,8 +429,9 @@ def test_with_a_key_no_move_is_possible(sealed: Path, what: str) -> None:
 
 
 def test_what_is_put_in_has_no_effect_before_anybody_verifies(sealed: Path) -> None:
-    raw(sealed, *SWAPS["a lifted quarantine"], *SWAPS["a forged confirmation"])
+    raw(sealed, *SWAPS["a lifted quarantine"], *SWAPS["a memory that was made to act"], *SWAPS["a forged confirmation"])
     with opened(sealed, Seal(KEY)) as ledger:
+        assert ledger.view(ANA).events(["e0"])[0].authority < Authority.ACT
         assert [event.id for event in ledger.view(ANA).quarantined()] == ["q1"]
         assert ledger.view(ANA).events(["q2"])[0].authority == Authority.QUARANTINED
         with ledger.transaction(ANA) as tx:

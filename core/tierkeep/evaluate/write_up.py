@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,25 @@ def write(report: Mapping[str, Any], folder: Path, command: str) -> Path:
         StoreUnavailable: The folder cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
+    return save(report, folder, lambda: markdown(report, command, draw(report, folder)))
+
+
+def save(report: Mapping[str, Any], folder: Path, text: Callable[[], str]) -> Path:
+    """Write report.json and report.md into a folder, made when it does not exist; return the path of the latter.
+
+    Args:
+        report: As JSON has it.
+        folder: Where it goes.
+        text: Gives the Markdown; called when the folder is there, so that it may draw into it.
+
+    Raises:
+        StoreUnavailable: The folder cannot be written.
+    """
+    path = folder / "report.md"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        charts = draw(report, folder)
         (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        path = folder / "report.md"
-        path.write_text(markdown(report, command, charts), encoding="utf-8")
+        path.write_text(text(), encoding="utf-8")
     except OSError as error:
         raise StoreUnavailable(f"{folder} cannot be written: {error.strerror or error}", path=str(folder)) from error
     return path

@@ -19,15 +19,14 @@ from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.rows import dumps, loads, refuse_nul
 from tierkeep.ledger.sealing import Sealer
 from tierkeep.protocols import Clock, View
-from tierkeep.records import PARENTS, Authority, Event, GuardEntry, Scope
+from tierkeep.records import MOST_REASONS, PARENTS, REASON_CODE, Authority, Event, GuardEntry, Scope
 
 __all__ = ["GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log"]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_CODE = re.compile(r"[a-z0-9][a-z0-9_.:/=+-]{0,63}")
+_CODE = re.compile(REASON_CODE)
 _WHO = re.compile(r"[\w@.:+-]{0,64}")
 _TOKEN_BYTES = 32
-_MOST_REASONS = 64
 _INSERT = "INSERT INTO guard_log(entry, scope, at, verb, subject, reasons, by, salt) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
 _LOG = """SELECT entry, at, verb, subject, reasons, by FROM guard_log WHERE scope = ? AND entry > ? ORDER BY entry LIMIT ?"""
 _KNOWN = """SELECT EXISTS(SELECT 1 FROM events WHERE scope = ?1 AND id = ?2) OR EXISTS(SELECT 1 FROM records WHERE scope = ?1 AND id = ?2)
@@ -69,7 +68,7 @@ def _checked(connection: sqlite3.Connection, number: int, at: str, entry: GuardE
             "the log never keeps content. Log before you forget."
         )
         raise InputError(message, field="subject")
-    if len(entry.reasons) > _MOST_REASONS or not all(_CODE.fullmatch(reason) for reason in entry.reasons):
+    if len(entry.reasons) > MOST_REASONS or not all(_CODE.fullmatch(reason) for reason in entry.reasons):
         raise InputError("A guard entry's reasons are short codes in lower case, such as web_origin.", field="reasons")
     if not _WHO.fullmatch(entry.by):
         raise InputError("A guard entry's `by` is the name of a check or person, up to 64 letters without spaces.", field="by")

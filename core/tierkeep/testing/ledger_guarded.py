@@ -176,6 +176,28 @@ class GuardContract(LedgerUnderTest):
         assert [event.id for event in self.ledger.view(ANA).quarantined()] == ["held"]
         self._sound()
 
+    def test_what_its_owner_has_confirmed_may_act_and_goes_whole(self) -> None:
+        """Reads and exports agree, nothing quarantined and nobody else's is raised, and what was derived before stays what it was."""
+        page = self._append("a purple kettle boils", id="page", origin=_WEB, authority=Authority.DATA)[0]
+        held = self._quarantined("left where it is")
+        self._add("before", page.id, authority=Authority.DATA, origin=_WEB)
+        for scope, event_id in ((ANA, held.id), (ANA, "nothing"), (BOB, page.id)):
+            with refused(NotFoundError), self.ledger.transaction(scope) as tx:
+                tx.elevate(event_id)
+        for _ in range(2):  # a second time changes nothing
+            with self.ledger.transaction(ANA) as tx:
+                raised = tx.elevate(page.id)
+        view = self.ledger.view(ANA)
+        assert raised == page.model_copy(update={"authority": Authority.ACT}) and view.events([page.id]) == [raised]
+        assert [record.authority for record in view.records()] == [Authority.DATA]
+        exported = [dict(row) for row in self.ledger.export(ANA)]
+        assert [row["event"]["authority"] for row in exported if "event" in row] == [3, 0]
+        self._sound()
+        assert self.ledger.forget(ANA, [page.id]).report.complete
+        again = self._append("a purple kettle boils", id="page", origin=_WEB, authority=Authority.DATA)[0]
+        assert self.ledger.view(ANA).events(["page"]) == [again]
+        self._sound()
+
     def test_a_released_event_gets_its_vectors(self) -> None:
         """The embedder comes back to what it passed over, and then goes on where it was."""
         events = [*self._append("a"), self._quarantined("b"), *self._append("c", "d", "e")]

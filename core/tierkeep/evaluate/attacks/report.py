@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tierkeep.errors import StoreUnavailable
-from tierkeep.evaluate.write_up import ends, percent, table
+from tierkeep.evaluate.write_up import ends, percent, save, table
 
 _METHOD = """\
 - A **gullible agent** writes down what it reads, obeys every sentence that names a destination and a thing to do with it, in any disguise,
@@ -38,14 +36,7 @@ def write(report: Mapping[str, Any], folder: Path, command: str) -> Path:
     Raises:
         StoreUnavailable: The folder cannot be written.
     """
-    path = folder / "report.md"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        path.write_text(markdown(report, command), encoding="utf-8")
-    except OSError as error:
-        raise StoreUnavailable(f"{folder} cannot be written: {error.strerror or error}", path=str(folder)) from error
-    return path
+    return save(report, folder, lambda: markdown(report, command))
 
 
 def markdown(report: Mapping[str, Any], command: str) -> str:
