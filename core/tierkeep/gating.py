@@ -13,6 +13,7 @@ from tierkeep.guard.actions.decision import Rules, weigh
 from tierkeep.guard.actions.mentions import mentions, normal, spellings
 from tierkeep.guard.actions.values import Value, canonical, digest_of, subject_of, values_of
 from tierkeep.guard.lessons import Lessons
+from tierkeep.questions import check_deadline
 from tierkeep.records import ActionDecision, Confirmation, Event, Evidence, GuardEntry
 from tierkeep.twins import twin
 
@@ -78,13 +79,16 @@ class ActionGate:
             deadline_s: Seconds after which what could not be looked up counts as doubtful.
 
         Raises:
-            InputError: The arguments are not plain JSON values, or the request is not a text.
+            InputError: The arguments are not plain JSON values, the request is no text, or the context or deadline is none.
             LimitError: They are too many, or nested too deeply.
             StorageError: The store cannot be read or written. Then the call must not be made.
         """
         subject = subject_of(canonical(tool, arguments))
         if not isinstance(request, str):
             raise InputError(f"request must be the user's words, not a {type(request).__name__}", field="request")
+        check_deadline(deadline_s)
+        if context is not None and not isinstance(context, (Evidence, Iterable)):
+            raise InputError(f"context must be evidence, events or their ids, not a {type(context).__name__}", field="context")
         decision = self._decide(tool, arguments, request, context, subject, deadline_s)
         if not decision.allowed and confirmation is not None and self._redeemed(confirmation, subject):
             return decision.model_copy(update={"allowed": True, "reasons": ("confirmed",)})

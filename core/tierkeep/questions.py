@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tierkeep.errors import InputError, LimitError
 from tierkeep.settings import Limits
 
-__all__ = ["check_question", "ids_of"]
+__all__ = ["check_deadline", "check_question", "ids_of"]
 
 
 def check_question(question: object, budget: object, deadline_s: object, limits: Limits) -> None:
@@ -25,6 +25,15 @@ def check_question(question: object, budget: object, deadline_s: object, limits:
                          "Settings.limits.question_chars", field="question", limit=limit, actual=len(question))
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
         raise InputError(f"budget must be a whole number of tokens from 1 on, not {_short(budget)}", field="budget")
+    check_deadline(deadline_s)
+
+
+def check_deadline(deadline_s: object) -> None:
+    """Check a deadline.
+
+    Raises:
+        InputError: It is neither None nor seconds from 0 on.
+    """
     if deadline_s is not None and (isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or not deadline_s >= 0):
         raise InputError(f"deadline_s must be seconds from 0 on, not {_short(deadline_s)}", field="deadline_s")
 

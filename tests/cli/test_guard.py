@@ -84,6 +84,10 @@ def test_wrong_input(held: Any, args: tuple[str, ...], code: int) -> None:
     assert held.error(*args, code=code)["message"]
 
 
+def test_a_refusal_names_the_command_as_it_is_typed(held: Any) -> None:
+    assert held.error("guard", "list", "--session", "s", code=2)["message"].startswith("tierkeep guard list is about")
+
+
 def test_with_json_nobody_is_asked(held: Any) -> None:
     assert "--yes" in held.error("guard", "reject", only(held), code=2)["message"]
 

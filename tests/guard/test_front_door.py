@@ -265,6 +265,12 @@ def test_wrong_input_says_so(gate: ActionGate, arguments: Any, request_: Any) ->
         gate.check("pay", arguments, request=request_)
 
 
+@pytest.mark.parametrize("how", [{"deadline_s": "x"}, {"deadline_s": -1}, {"deadline_s": float("nan")}, {"context": 5}])
+def test_a_wrong_deadline_or_context_says_so(gate: ActionGate, how: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"deadline|context"):
+        gate.check("pay", {"to": "x"}, request="", **how)
+
+
 def test_tools_must_be_policies(mine: ScopedMemory) -> None:
     with pytest.raises(InputError, match="ToolPolicy"):
         mine.guard.gate({"x": {"side_effects": False}})  # type: ignore[dict-item]

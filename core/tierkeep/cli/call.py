@@ -166,8 +166,9 @@ def command(
 
             def action() -> int | None:
                 if session is not None and not by_session:
+                    typed = " ".join(dict.fromkeys(("tierkeep", str(app.info.name), name)))  # a group's command has the group in front
                     raise InputError(
-                        f"tierkeep {name} is about a whole memory, never about one session: leave --session out", field="session"
+                        f"{typed} is about a whole memory, never about one session: leave --session out", field="session"
                     )
                 return function(call, **own)
 

@@ -24,7 +24,8 @@ _By = Annotated[str, typer.Option("--by", help="Who decides, for the log.")]
 
 def attach(app: typer.Typer) -> None:
     """Add the group and its commands."""
-    group = typer.Typer(help="Look at what was quarantined, decide on it, and ask the gate about tool calls.", no_args_is_help=True)
+    about = "Look at what was quarantined, decide on it, and ask the gate about tool calls."
+    group = typer.Typer(name="guard", help=about, no_args_is_help=True)
     command(group, "list", by_session=False)(list_quarantined)
     command(group, "show", by_session=False)(show)
     command(group, "release", by_session=False)(release)
@@ -34,7 +35,7 @@ def attach(app: typer.Typer) -> None:
     command(group, "log", by_session=False)(log)
     command(group, "lessons", by_session=False)(lessons)
     command(group, "review", by_session=False)(review)
-    app.add_typer(group, name="guard")
+    app.add_typer(group)
 
 
 def list_quarantined(call: Call) -> int:
