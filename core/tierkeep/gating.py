@@ -20,7 +20,7 @@ from tierkeep.twins import twin
 if TYPE_CHECKING:
     from tierkeep.guarding import ScopedGuard
 
-__all__ = ["ActionGate", "Context", "ToolPolicy"]
+__all__ = ["ActionGate", "Context", "ToolPolicy", "refusal"]
 
 #: What was in a model's window.
 Context = Evidence | Iterable[Event | str]
@@ -155,14 +155,8 @@ class ActionGate:
         """
         decision = self.check(tool, arguments, **how)
         if not decision:
-            bad = next((finding for finding in decision.findings if not finding.allowed), None)
-            why = "a lesson speaks of an action like it"
-            if bad is not None:
-                why = f"nobody who may stands behind its argument {bad.argument!r} ({bad.reason})"
-            raise ActionDenied(
-                f"{tool} was not called: {why}. Let the user confirm this call (gate.ask), or say the values themselves",
-                reasons=decision.reasons, subject=decision.subject,
-            )  # fmt: skip
+            how_on = "Let the user confirm this call (gate.ask), or say the values themselves"
+            raise ActionDenied(f"{refusal(decision)}. {how_on}", reasons=decision.reasons, subject=decision.subject)
         return decision
 
     def ask(self, tool: str, arguments: Mapping[str, Any]) -> Confirmation:
@@ -213,6 +207,18 @@ class ActionGate:
 
     acheck = twin(check)
     aask = twin(ask)
+
+
+def refusal(decision: ActionDecision) -> str:
+    """Return why a call may not be made, as a sentence without its full stop."""
+    bad = next((finding for finding in decision.findings if not finding.allowed), None)
+    if bad is not None:
+        why = f"nobody who may stands behind its argument {bad.argument!r} ({bad.reason})"
+    elif "unavailable" in decision.reasons or "unusable" in decision.reasons:
+        why = f"its arguments could not be checked ({decision.reasons[0]})"
+    else:
+        why = "a lesson speaks of an action like it"
+    return f"{decision.tool} was not called: {why}"
 
 
 def _holds(wanted: str, text: str) -> bool:

@@ -48,10 +48,12 @@ from tierkeep.records import (
     EventDraft,
     Evidence,
     ForgetReport,
+    Hit,
     MaintainReport,
     Op,
     Plan,
     Query,
+    Record,
     Scope,
     Step,
     Usage,
@@ -347,12 +349,19 @@ def _cut_short(step: Step) -> Step:
 
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
-    released = gathered._replace(hits=stages.guard.release(gathered.hits, query))
+    hits = [hit for hit in gathered.hits if not _seen(hit, query)] if query.seen else gathered.hits
+    released = gathered._replace(hits=stages.guard.release(hits, query))
     if stages.consensus is not None and released.hits:
         agreement = stages.consensus.agree(released.hits, query, view, allowance)
         note = "; ".join(filter(None, (released.note, agreement.note)))
         released = released._replace(hits=agreement.kept, note=note)
     return stages.composer.compose(query, plan, released, view)
+
+
+def _seen(hit: Hit, query: Query) -> bool:
+    """Return whether the prompt holds it already: the event itself, or all that a record rests on."""
+    sources = hit.item.sources if isinstance(hit.item, Record) else (hit.item.id,)
+    return query.seen.issuperset(sources)
 
 
 def _gather_only(

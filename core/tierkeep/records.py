@@ -375,12 +375,14 @@ class Query(Frozen):
         scope: Whose memory; `scope.session` restricts it to one conversation.
         now: ISO time that "today" means.
         budget: Tokens that the evidence may take in a prompt; None leaves it to the plan.
+        seen: Ids of events that the prompt holds already: neither they nor what rests on them alone are shown once more.
     """
 
     text: str
     scope: Scope
     now: str
     budget: int | None = None
+    seen: frozenset[str] = frozenset()
 
 
 class Plan(Frozen):
@@ -793,7 +795,7 @@ class ActionDecision(Frozen):
         allowed: Whether the call may be made.
         tool: The tool's name.
         subject: SHA-256 of the canonical JSON of {tool, args}; a confirmation is bound to it.
-        reasons: Reason codes: read_only, confirmed, lesson, or those of the findings.
+        reasons: Reason codes: read_only, own_tool, confirmed, lesson, unavailable, unusable, or those of the findings.
         findings: One for each argument value that was looked at.
         lessons: Ids of the lessons that speak of an action like this one.
     """

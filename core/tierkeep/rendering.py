@@ -40,6 +40,8 @@ _HIDDEN = re.compile(
     f"[{_CONTROLS}{_UNSEEN}]|(?<!{_PICTURE})[\ufe0e\ufe0f]"
     f"|\u200d(?!{_PICTURE})|(?<!{_PICTURE})(?<!{_PICTURE}[\ufe0e\ufe0f])\u200d"
 )
+#: The first line of a fence: its tag and the header, which nobody types.
+_FENCE = re.compile("<memory-([0-9a-f]{8})>\\n" + re.escape(HEADER))
 #: What begins a fence, and what looks like it.
 _OPENING = re.compile("([<\u02c2\u1438\u2039\u226e\u227a\u2280\u2329\u276c\u276e\u2770\u27e8\u29fc\u3008\ufe3f\ufe64\uff1c])")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -165,3 +167,19 @@ def fence(lines: Sequence[str]) -> str:
     body = "\n".join(lines)
     tag = hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()[:8]
     return f"<memory-{tag}>\n{HEADER}\n{body}\n</memory-{tag}>"
+
+
+def without_fences(text: str) -> str:
+    """Return the text without the blocks that `fence` makes: what was recalled is not remembered once more. Linear."""
+    kept: list[str] = []
+    place = 0
+    while opening := _FENCE.search(text, place):
+        closing = f"</memory-{opening[1]}>"
+        end = text.find(closing, opening.end())
+        if end < 0:  # nobody closes it; the next one may be another
+            kept.append(text[place : opening.end()])
+            place = opening.end()
+            continue
+        kept.append(text[place : opening.start()])
+        place = end + len(closing)
+    return "".join([*kept, text[place:]]) if place else text

@@ -245,7 +245,10 @@ class ScopedMemory:
 
     # -------------------------------------------------------------------------------------------------------- read
 
-    def recall(self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None) -> Evidence:
+    def recall(
+        self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None,
+        seen: Iterable[str] = (),
+    ) -> Evidence:
         """Return evidence for a prompt: packed, cited, never above the budget. Empty evidence says why in its `note`.
 
         Args:
@@ -253,12 +256,14 @@ class ScopedMemory:
             budget: Tokens that the evidence may take; by tier otherwise.
             deadline_s: Seconds after which the best evidence so far comes back, marked as partial; none when it is infinite.
             now: What "today" means; the clock's time otherwise.
+            seen: Ids of events that the prompt holds already, such as the conversation so far: they are not shown once more.
 
         Raises:
-            InputError: The question, budget, deadline or time cannot be used.
+            InputError: The question, budget, deadline, time or ids cannot be used.
             StorageError: The store cannot be read.
         """
         query, allowance = self._query(question, budget, deadline_s, now)
+        query = query.model_copy(update={"seen": frozenset(ids_of(seen))})
         memory = self._memory
         evidence = learning.recall(query, memory._ledger, memory._preset.read, allowance)
         memory._accounts.read(evidence.usage)
@@ -267,7 +272,7 @@ class ScopedMemory:
     def ask(self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None) -> Answer:
         """Return an answer with its evidence, the validator's verdict, the tiers tried and the cost.
 
-        Args and errors are those of `recall`.
+        Args and errors are those of `recall`, without `seen`.
         """
         return self._ask(*self._query(question, budget, deadline_s, now))
 
@@ -280,7 +285,7 @@ class ScopedMemory:
         or a rule at once. The work begins with the first item, in a thread of its own. Closing the iterator ends it at the next thing it
         would tell; a model that gives its replies whole is waited for.
 
-        Args and errors are those of `recall`; what cannot be read is raised by the iterator.
+        Args and errors are those of `recall`, without `seen`; what cannot be read is raised by the iterator.
         """
         narration: Narration[Answer] = Narration()
         query, allowance = self._query(question, budget, deadline_s, now, narration.tell)

@@ -563,6 +563,26 @@ class AMemGuardSettings(_Group):
     lesson_overlap: float = Field(default=0.6, gt=0, le=1)
 
 
+class TurnSettings(_Group):
+    """What an integration recalls and keeps around one turn of an agent (`turns.py`, `toolbox.py`).
+
+    Attributes:
+        budget: Tokens of the evidence in front of the user's message (ours: half of a targeted read, because every turn pays it).
+        deadline_s: Seconds that a model call waits for it at most (ours).
+        tool_chars: Characters of a tool's result that are kept; the rest is cut off, and said (ours: below one record from outside).
+        tool_budget: Tokens of the evidence that the recall tool returns to a model (ours).
+        forget_ids: Memories that one call of the forget tool may remove (ours).
+        cached: Recalls that are remembered, so that a loop of model calls asks once (ours).
+    """
+
+    budget: int = Field(default=1_024, ge=1)
+    deadline_s: float = Field(default=2.0, gt=0)
+    tool_chars: int = Field(default=4_000, ge=1)
+    tool_budget: int = Field(default=1_024, ge=1)
+    forget_ids: int = Field(default=20, ge=1)
+    cached: int = Field(default=256, ge=1)
+
+
 class Settings(_Group):
     """All settings of one memory.
 
@@ -589,6 +609,7 @@ class Settings(_Group):
     redaction: RedactionSettings = RedactionSettings()
     safeharbor: SafeHarborSettings = SafeHarborSettings()
     amemguard: AMemGuardSettings = AMemGuardSettings()
+    turns: TurnSettings = TurnSettings()
     timezone: str = "UTC"
     index_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     answer_items: int = Field(default=10, ge=1)

@@ -1,4 +1,4 @@
-"""The source of the core, parsed once for the tests of its conventions."""
+"""The source of the core and of the integrations, parsed once for the tests of its conventions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core" / "tierkeep"
+ADAPTERS = ROOT / "integrations"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Module:
         return self.name.partition(".")[0]
 
 
-def load(path: Path) -> Module:
-    parts = path.relative_to(CORE).with_suffix("").parts
+def load(path: Path, above: Path) -> Module:
+    parts = path.relative_to(above).with_suffix("").parts
     is_package = parts[-1] == "__init__"
     return Module(".".join(parts[:-1] if is_package else parts), path.read_text(encoding="utf-8"), is_package)
 
@@ -40,7 +41,13 @@ def load(path: Path) -> Module:
 @pytest.fixture(scope="session")
 def core() -> list[Module]:
     """Every module of the core, by name."""
-    return sorted((load(path) for path in CORE.rglob("*.py")), key=lambda module: module.name)
+    return sorted((load(path, CORE) for path in CORE.rglob("*.py")), key=lambda module: module.name)
+
+
+@pytest.fixture(scope="session")
+def adapters() -> list[Module]:
+    """Every module of the integrations, by name: "tierkeep_langchain.store"."""
+    return sorted((load(path, ADAPTERS) for path in ADAPTERS.rglob("*.py")), key=lambda module: module.name)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
     "scoped": BELOW_MEMORY | {"guarding", "memory"},  # memory: the type, for the checker only
     "memory": BELOW_MEMORY | {"scoped"},
+    "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
+    "turns": VOCABULARY | FOUNDATIONS | {"memory", "scoped", "gating", "toolbox"},
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
@@ -246,6 +248,51 @@ def test_no_import_cycle(found: list[Import], known: set[str]) -> None:
 def test_every_folder_is_a_package_with_a_docstring(core: list[Any], known: set[str]) -> None:
     parents = {module.name.rpartition(".")[0] for module in core if module.name}
     assert parents - known == set()
+
+
+# ------------------------------------------------------------------------------------------------------ the integrations
+
+#: What an integration may know of the core: the public names, and what stands one level down for those who build on it.
+FOR_ADAPTERS = {PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items"}
+#: Each integration, with the packages of its framework.
+FRAMEWORKS = {
+    "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
+    "tierkeep_llamaindex": {"llama_index"},
+    "tierkeep_smolagents": {"smolagents"},
+}
+
+
+def wrong_in_adapter(module: Any) -> list[str]:
+    """Return the imports of an integration's module that reach into the core, into another integration or into another framework."""
+    own = folder(module.name)
+    problems = []
+    for node in ast.walk(module.tree):
+        named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            named = [node.module or ""] if not node.level else []
+        for name in named:
+            head, _, rest = name.partition(".")
+            if head == "tierkeep":
+                allowed = folder(rest) in FOR_ADAPTERS
+            else:
+                allowed = head in sys.stdlib_module_names or head in ANYWHERE or head == own or head in FRAMEWORKS[own]
+            if not allowed:
+                problems.append(f"{module.name}:{node.lineno} imports {name}")
+    return problems
+
+
+def test_integrations_use_what_stands_open(adapters: list[Any]) -> None:
+    assert {folder(module.name) for module in adapters} == set(FRAMEWORKS)
+    assert [problem for module in adapters for problem in [*wrong_in_adapter(module), *borrowed_privates(module)]] == []
+
+
+@pytest.mark.parametrize(
+    "source", ["from tierkeep.ledger.sqlite import SqliteLedger", "import tierkeep_smolagents", "from llama_index.core import memory",
+               "def f():\n    import torch"]
+)
+def test_integrations_can_fail(module: Any, source: str) -> None:
+    assert len(wrong_in_adapter(module("tierkeep_langchain.store", source))) == 1
+    assert wrong_in_adapter(module("tierkeep_langchain.store", "from tierkeep import Memory\nfrom langgraph.store.base import Item")) == []
 
 
 # ------------------------------------------------------------------------------------------------- the checks can fail

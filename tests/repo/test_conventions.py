@@ -160,9 +160,9 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_core(core: list[Any], check: Callable[[Any], Iterator[str]]) -> None:
+def test_core(core: list[Any], adapters: list[Any], check: Callable[[Any], Iterator[str]]) -> None:
     problems, excused = [], set()
-    for module in core:
+    for module in [*core, *adapters]:
         if module.folder in EXEMPT.get(check.__name__, set()):
             continue
         found = [f"{module.name or 'tierkeep'}: {problem}" for problem in check(module)]

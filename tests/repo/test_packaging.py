@@ -21,6 +21,9 @@ NEEDED = (
     "tierkeep/demo/script.json",
     "tierkeep/retrieve/concepts.txt",
     "tierkeep/retrieve/synonyms.txt",
+    "tierkeep_langchain/py.typed",
+    "tierkeep_llamaindex/py.typed",
+    "tierkeep_smolagents/py.typed",
 )
 
 
@@ -43,8 +46,8 @@ def test_wheel_holds(wheel: zipfile.ZipFile, name: str) -> None:
 
 
 def test_wheel_holds_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile, root: Path) -> None:
-    source = root / "core"
-    files = {path.relative_to(source).as_posix() for path in (source / "tierkeep").rglob("*") if path.is_file()}
+    folders = [(root / "core", "tierkeep"), *((root / "integrations", path.name) for path in (root / "integrations").glob("tierkeep_*"))]
+    files = {path.relative_to(above).as_posix() for above, name in folders for path in (above / name).rglob("*") if path.is_file()}
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {name for name in files if "__pycache__" not in name}
 

@@ -62,7 +62,7 @@ class Search:
         """
         near, note = (None, "") if self._dense is None else self._dense.near(text, view, allowance)
         with self._indexes.use(view, allowance) as (index, complete):
-            visible = _visible(index, query)
+            visible = _visible(index, query, view)
             scores = score(index, read_question(text), visible, self._settings, near)
             total = scores.total
             if also:
@@ -78,10 +78,15 @@ class Search:
         return Found(hits, sure, not complete or (near is not None and not near.complete), note)
 
 
-def _visible(index: ScopeIndex, query: Query) -> NDArray[np.bool_] | None:
-    if query.scope.session is None:
-        return None
-    visible: NDArray[np.bool_] = index.session == index.session_code(query.scope.session)
+def _visible(index: ScopeIndex, query: Query, view: View) -> NDArray[np.bool_] | None:
+    """Return the rows that may be hits, None for all: of the query's session, and not what the prompt holds already."""
+    visible: NDArray[np.bool_] | None = None
+    if query.scope.session is not None:
+        visible = index.session == index.session_code(query.scope.session)
+    if query.seen:
+        held = np.array([event.seq for event in view.events(sorted(query.seen))], np.int64)
+        unseen = ~np.isin(index.seq, held)
+        visible = unseen if visible is None else visible & unseen
     return visible
 
 

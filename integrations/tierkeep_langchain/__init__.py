@@ -1,0 +1,1 @@
+"""tierkeep in langchain: placeholder until its parts land."""

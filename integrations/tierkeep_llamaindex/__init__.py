@@ -1,0 +1,1 @@
+"""tierkeep in llamaindex: placeholder until its parts land."""

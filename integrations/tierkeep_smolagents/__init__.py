@@ -1,0 +1,1 @@
+"""tierkeep in smolagents: placeholder until its parts land."""
