@@ -126,12 +126,12 @@ class Turns:
         """Return what the memory has for a message. Never raises for the memory's own troubles: then it is empty, and `note` says why.
 
         Args:
-            owner: Whose memory.
+            owner: Whose memory; all conversations are searched, also where it is bound to one.
             question: The message; blank gives nothing, and of a long one the end is asked for.
             seen: Ids of events that the prompt holds already.
             key: Names the turn: asked again with the same key, the same evidence comes back, so that a loop of model calls sees one text.
         """
-        place = (owner.scope, question, key)
+        place = (owner.scope.partition, question, key)
         if key is not None and (known := self._known(place)) is not None:
             return known
         limit = self._memory._settings.limits.question_chars
@@ -139,7 +139,7 @@ class Turns:
         if not asked:
             return Evidence(question="", note="nothing was asked")
         try:
-            evidence = owner.recall(_storable(asked), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
+            evidence = _whole(owner).recall(_storable(asked), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
         except TierkeepError as error:
             _LOG.warning("nothing was recalled for %s: %s: %s", owner.scope, type(error).__name__, error)
             return Evidence(question=asked, note=f"the memory could not be read: {type(error).__name__}")
@@ -239,6 +239,11 @@ class Turns:
 def in_front(evidence: Evidence, text: str) -> str:
     """Return a message with the evidence in front of it: the question stands last, where models look."""
     return f"{evidence.text}\n\n{text}" if evidence else text
+
+
+def _whole(owner: ScopedMemory) -> ScopedMemory:
+    """Return the owner's memory of all conversations: a session names where a turn is kept, and does not narrow what it may recall."""
+    return ScopedMemory(owner._memory, owner.scope.model_copy(update={"session": None}))
 
 
 def _runs(messages: Sequence[Message]) -> list[list[Message]]:
