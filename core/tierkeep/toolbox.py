@@ -16,7 +16,7 @@ from tierkeep.rendering import line, without_fences
 from tierkeep.scoped import ScopedMemory
 from tierkeep.twins import twin
 
-__all__ = ["FORGET", "RECALL", "STORE", "TOOL_NAMES", "MemoryTool", "Toolbox"]
+__all__ = ["FORGET", "RECALL", "STORE", "TOOL_NAMES", "MemoryTool", "Toolbox", "recalled", "whole"]
 
 
 class MemoryTool(NamedTuple):
@@ -71,11 +71,12 @@ class Toolbox:
     """The tools of one owner, as plain functions that return JSON values. What cannot be done is said in `note`, for the model to read.
 
     Args:
-        owner: Whose memory. It comes from the run, never from what a model says.
+        owner: Whose memory; its session names where sentences are stored, and does not narrow what is found. It comes from the run, never from what a model says.
     """
 
     def __init__(self, owner: ScopedMemory) -> None:
         self._owner = owner
+        self._whole = whole(owner)
         self._numbers = owner._memory._settings.turns
 
     def evidence(self, query: str) -> Evidence:
@@ -85,7 +86,7 @@ class Toolbox:
             InputError: The query is blank or too long.
             StorageError: The memory cannot be read.
         """
-        return self._owner.recall(query, budget=self._numbers.tool_budget, deadline_s=self._numbers.deadline_s)
+        return self._whole.recall(query, budget=self._numbers.tool_budget, deadline_s=self._numbers.deadline_s)
 
     def recall(self, query: str) -> dict[str, Any]:
         """Return `{"memories": [{"id", "text", "at", "origin"}], "note"}`, in reading order; texts are cleaned as for a prompt.
@@ -128,7 +129,7 @@ class Toolbox:
             wanted = ids_of(ids)
             if not wanted or len(wanted) > most:
                 return {"forgotten": 0, "note": f"name 1 to {most} ids, as memory_recall returns them"}
-            report = self._owner.forget(ids=wanted)
+            report = self._whole.forget(ids=wanted)
         except (InputError, NotFoundError) as error:
             return {"forgotten": 0, "note": str(error)}
         return {"forgotten": report.events, "note": report.note}
@@ -137,6 +138,11 @@ class Toolbox:
     astore = twin(store)
     aforget = twin(forget)
     aevidence = twin(evidence)
+
+
+def whole(owner: ScopedMemory) -> ScopedMemory:
+    """Return the owner's memory of all conversations: an agent's session names where it keeps, and does not narrow what it may recall."""
+    return ScopedMemory(owner._memory, owner.scope.model_copy(update={"session": None}))
 
 
 def recalled(evidence: Evidence) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tierkeep.memory import Memory
 from tierkeep.records import ActionDecision, Event, Evidence, Message, Origin, Role
 from tierkeep.rendering import without_fences
 from tierkeep.scoped import ScopedMemory
-from tierkeep.toolbox import TOOL_NAMES
+from tierkeep.toolbox import TOOL_NAMES, whole
 from tierkeep.twins import twin
 
 __all__ = ["GUIDANCE", "UNKNOWN", "Kept", "Part", "Turns", "in_front"]
@@ -139,7 +139,7 @@ class Turns:
         if not asked:
             return Evidence(question="", note="nothing was asked")
         try:
-            evidence = _whole(owner).recall(_storable(asked), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
+            evidence = whole(owner).recall(_storable(asked), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
         except TierkeepError as error:
             _LOG.warning("nothing was recalled for %s: %s: %s", owner.scope, type(error).__name__, error)
             return Evidence(question=asked, note=f"the memory could not be read: {type(error).__name__}")
@@ -239,11 +239,6 @@ class Turns:
 def in_front(evidence: Evidence, text: str) -> str:
     """Return a message with the evidence in front of it: the question stands last, where models look."""
     return f"{evidence.text}\n\n{text}" if evidence else text
-
-
-def _whole(owner: ScopedMemory) -> ScopedMemory:
-    """Return the owner's memory of all conversations: a session names where a turn is kept, and does not narrow what it may recall."""
-    return ScopedMemory(owner._memory, owner.scope.model_copy(update={"session": None}))
 
 
 def _runs(messages: Sequence[Message]) -> list[list[Message]]:
