@@ -71,7 +71,8 @@ class Toolbox:
     """The tools of one owner, as plain functions that return JSON values. What cannot be done is said in `note`, for the model to read.
 
     Args:
-        owner: Whose memory; its session names where sentences are stored, and does not narrow what is found. It comes from the run, never from what a model says.
+        owner: Whose memory. It comes from the run, never from what a model says. Its session names where sentences are stored, and does
+            not narrow what is found.
     """
 
     def __init__(self, owner: ScopedMemory) -> None:
