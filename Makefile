@@ -10,8 +10,9 @@ VENV := .venv
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip --quiet --disable-pip-version-check
 
-# Processes that share the tests; each may hold a gigabyte (torch, onnxruntime). A file stays in one of them.
-WORKERS ?= 2
+# Processes that share the tests: one a core, and no more than four, because each may hold a gigabyte (torch, onnxruntime). A file stays in
+# one of them.
+WORKERS ?= $(shell python3 -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))' 2>/dev/null || echo 2)
 
 # The first interpreter here that is new enough; `make PYTHON=/path/to/python3.12 …` picks another.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \

@@ -83,7 +83,11 @@ def test_ctrl_c_ends_cleanly_and_can_be_repeated(shell: Any, tmp_path: Path) -> 
     )
     environment = {**os.environ, **shell.environment()}
     command = [sys.executable, "-m", "tierkeep.cli", "add", "-f", str(path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+
+    def heeding() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background of a shell have inherited that it is ignored
+
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding) as process:
         while process.poll() is None and not _stored(shell.store / "tierkeep.db"):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
