@@ -166,10 +166,11 @@ class SqliteView:
         status: str | None = "active",
         source: str | None = None,
         prefix: str | None = None,
+        limit: int | None = None,
     ) -> list[Record]:
         """Return records in order of creation, filtered; see `tierkeep.protocols.View.records`."""
         parts = [RECORDS]
-        values: list[str] = []
+        values: list[str | int] = []
         for condition, value in (
             ("AND kind = ?", kind),
             ("AND key = ?", key),
@@ -182,6 +183,9 @@ class SqliteView:
                 parts.append(condition)
                 values.append(value)
         parts.append("ORDER BY seq")
+        if limit is not None:
+            parts.append("LIMIT ?")
+            values.append(max(limit, 0))
         return self._records(" ".join(parts), *values)
 
     def get(self, ids: Sequence[str]) -> list[Record]:
