@@ -27,7 +27,7 @@ from tierkeep.retrieve.items import HeldItem, held_item
 from tierkeep.scoped import ScopedMemory
 from tierkeep.twins import twin
 
-__all__ = ["Item", "Items", "Write"]
+__all__ = ["Item", "Items", "Write", "in_namespace"]
 
 _LOG = logging.getLogger(__name__)
 _BY = "Items"
@@ -238,6 +238,12 @@ class Items:
     adelete = twin(delete)
     awrite = twin(write)
     apurge = twin(purge)
+
+
+def in_namespace(namespace: tuple[str, ...], part: Sequence[str], *, suffix: bool = False) -> bool:
+    """Return whether a namespace begins with some parts, or ends with them; "*" stands for any part."""
+    there = namespace[len(namespace) - len(part) :] if suffix else namespace[: len(part)]
+    return len(namespace) >= len(part) and all(asked in ("*", one) for asked, one in zip(part, there, strict=True))
 
 
 def _put(event: Event, path: str, one: Write, old: Record | None) -> Op:

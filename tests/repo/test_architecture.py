@@ -258,6 +258,8 @@ def test_every_folder_is_a_package_with_a_docstring(core: list[Any], known: set[
 
 #: What an integration may know of the core: the public names, and what stands one level down for those who build on it.
 FOR_ADAPTERS = {PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items"}
+#: A single module of a stage: what every framework's models need.
+MODULES_FOR_ADAPTERS = {"models.framework"}
 #: Each integration, with the packages of its framework.
 FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
@@ -277,7 +279,7 @@ def wrong_in_adapter(module: Any) -> list[str]:
         for name in named:
             head, _, rest = name.partition(".")
             if head == "tierkeep":
-                allowed = folder(rest) in FOR_ADAPTERS
+                allowed = folder(rest) in FOR_ADAPTERS or rest in MODULES_FOR_ADAPTERS
             else:
                 allowed = head in sys.stdlib_module_names or head in ANYWHERE or head == own or head in FRAMEWORKS[own]
             if not allowed:
