@@ -9,7 +9,9 @@ import pytest
 from tierkeep.conditions import check_conditions, matches
 from tierkeep.errors import InputError
 
-VALUE: dict[str, Any] = {"n": 5, "s": "b", "at": "2026-05-02", "none": None, "list": [1, {"a": 2}], "in": {"a": 1, "b": {"c": 2}}, "num": "7"}
+VALUE: dict[str, Any] = {
+    "n": 5, "s": "b", "at": "2026-05-02", "none": None, "list": [1, {"a": 2}], "in": {"a": 1, "b": {"c": 2}}, "num": "7",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

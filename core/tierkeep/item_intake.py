@@ -52,7 +52,7 @@ class ItemIntake:
             raise InputError("a namespace is a tuple of at least one text, such as ('memories', 'ann')", field="namespace")
         for part in (*namespace, key):
             if not isinstance(part, str) or _UNSTORABLE.search(part) or not 0 < len(part) <= most:
-                raise InputError(f"the parts of a namespace and the key are texts of 1 to {most} characters, without NUL", field="namespace")
+                raise InputError(f"parts of a namespace and keys are texts of 1 to {most} characters, without NUL", field="namespace")
         return start(namespace) + ":" + key
 
     def draft(self, path: str, value: Mapping[str, Any], now: datetime) -> EventDraft:

@@ -11,7 +11,7 @@ from tierkeep import Memory, Message
 from tierkeep.errors import InputError, MissingExtraError
 from tierkeep.scoped import ScopedMemory
 from tierkeep.turns import Turns
-from tierkeep_langchain.history import as_langchain
+from tierkeep_langchain.history import TierkeepChatHistory
 
 try:
     from langchain_classic.base_memory import BaseMemory
@@ -46,6 +46,7 @@ class TierkeepMemory(BaseMemory):
     newest: int = 20
     _turns: Turns = PrivateAttr()
     _owner: ScopedMemory = PrivateAttr()
+    _history: TierkeepChatHistory = PrivateAttr()
 
     def __init__(
         self, memory: Memory, *, session: str, tenant: str = "", user: str = "", agent: str = "", budget: int | None = None, **fields: Any
@@ -53,6 +54,7 @@ class TierkeepMemory(BaseMemory):
         super().__init__(**fields)
         self._turns = Turns(memory, budget=budget)
         self._owner = memory.scope(tenant=tenant, user=user, agent=agent, session=session)
+        self._history = TierkeepChatHistory(self._owner)
 
     @property
     def memory_variables(self) -> list[str]:
@@ -61,10 +63,10 @@ class TierkeepMemory(BaseMemory):
 
     def load_memory_variables(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Return what is remembered for the input, and the newest messages."""
-        said = [event for event in self._owner.events() if event.kind == "message" and event.role in ("user", "assistant")]
-        said = said[max(0, len(said) - self.newest) :]
-        evidence = self._turns.recall(self._owner, self._text(inputs, self.input_key) if inputs else "", seen=[one.id for one in said])
-        messages: list[BaseMessage] = [as_langchain(event) for event in said]
+        messages = self._history.messages
+        messages = messages[max(0, len(messages) - self.newest) :]
+        question, seen = self._text(inputs, self.input_key) if inputs else "", [str(one.id) for one in messages]
+        evidence = self._turns.recall(self._owner, question, seen=seen)
         if self.return_messages:
             return {self.memory_key: [*([HumanMessage(evidence.text)] if evidence else []), *messages]}
         shown = get_buffer_string(messages, human_prefix=self.human_prefix, ai_prefix=self.ai_prefix)
@@ -77,7 +79,7 @@ class TierkeepMemory(BaseMemory):
 
     def clear(self) -> None:
         """Forget the conversation, and everything derived from it."""
-        self._owner.forget(everything=True)
+        self._history.clear()
 
     def _text(self, values: dict[str, Any], key: str | None) -> str:
         found = [value for name, value in values.items() if (name == key if key else name not in (self.memory_key, "stop"))]

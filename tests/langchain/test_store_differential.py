@@ -117,11 +117,10 @@ def agree(ours: TierkeepStore, reference: Reference, batch: Sequence[Op], number
 @pytest.mark.parametrize("seed", range(4))
 def test_same_results_as_in_memory(seed: int, tmp_path: Path) -> None:
     batches, reference = Batches(seed), Reference()
-    number = 0
-    for _ in range(3):  # a store that is opened again goes on where it was
+    for part in range(3):  # a store that is opened again goes on where it was
         with Memory.open(tmp_path) as memory:
             ours = TierkeepStore(memory, user="ann", erase="later")
-            for number in range(number, number + 100):
+            for number in range(part * 100, part * 100 + 100):
                 agree(ours, reference, batches.batch(), number)
             ours.items.purge()
             agree(ours, reference, [SearchOp((), None, 1000, 0), ListNamespacesOp(None, None, 1000, 0)], number)

@@ -171,9 +171,11 @@ class SqliteView:
         """Return records in order of creation, filtered; see `tierkeep.protocols.View.records`."""
         parts = [RECORDS]
         values: list[str | int] = []
+        # A source has few records and a kind may have many: the plus keeps SQLite from going through all of the kind first.
+        other = "" if source is None else "+"
         for condition, value in (
-            ("AND kind = ?", kind),
-            ("AND key = ?", key),
+            (f"AND {other}kind = ?", kind),
+            (f"AND {other}key = ?", key),
             ("AND status = ?", status),
             ("AND id IN (SELECT record FROM provenance WHERE scope = records.scope AND source = ?)", source),
             ("AND key >= ?", prefix),
