@@ -56,12 +56,12 @@ class HeldItem(NamedTuple):
 
 
 class _Table:
-    """One owner's items. `words` is made with the first query."""
+    """One owner's items. `words` is made with the first query, and then with the items when they are read anew."""
 
-    def __init__(self, known: Mapping[str, HeldItem] | None = None) -> None:
+    def __init__(self, known: Mapping[str, HeldItem] | None = None, *, words: bool = False) -> None:
         self.batch = 0
         self.loaded = False
-        self.words: RecordIndex | None = None
+        self.words = RecordIndex() if words else None
         self._by_key: dict[str, HeldItem] = {}
         self._known = {held.source: held for held in (known or {}).values()}  # events are immutable: their texts are not read again
         self._ordered: list[HeldItem] | None = None
@@ -83,16 +83,15 @@ class _Table:
         """Read what has changed among the records."""
         # The batch before the records: what is committed between the two is then read twice, not never.
         newest, changed = view.changes(self.batch)
-        if not self.loaded:
-            self._take(view.records(kind=ITEM), view)
-        elif changed:
-            records = [record for record in view.get(changed) if record.kind == ITEM]
-            self._take(records, view)
-            if self.words is not None:
-                self.words.take([_alone(record) for record in records])
+        records = [record for record in view.get(changed) if record.kind == ITEM] if self.loaded else view.records(kind=ITEM)
+        self._take(records, view)
+        if self.words is not None:
+            self.words.take([_alone(record) for record in records])
         self.loaded, self.batch, self._known = True, newest, {}
 
     def _take(self, records: Sequence[Record], view: View) -> None:
+        if not records:
+            return
         active = [record for record in records if record.status == "active"]
         missing = [record.sources[0] for record in active if record.sources[0] not in self._known]
         said = {event.id: (event.seq, event.text) for event in view.events(missing)}
@@ -176,7 +175,7 @@ def held_item(record: Record, seq: int, text: str) -> HeldItem:
 def _leveled(slot: Slot[_Table], view: View) -> _Table:
     generation = view.generation
     if generation != slot.generation:
-        slot.held = _Table(slot.held.items())
+        slot.held = _Table(slot.held.items(), words=slot.held.words is not None)
     # Until it is done: a change that is broken off leaves the table half changed, so the next use starts anew.
     slot.generation = None
     slot.held.level(view)
