@@ -85,6 +85,8 @@ class Memory:
         from tierkeep.presets import Parts, build
         from tierkeep.retrieve.containing import Containing
         from tierkeep.retrieve.indexes import ScopeIndexes
+        from tierkeep.retrieve.items import ItemShelf
+        from tierkeep.retrieve.vectors import ExactVectors
         from tierkeep.skills import Skills
 
         self._ledger = ledger
@@ -103,7 +105,9 @@ class Memory:
         self._containing = Containing(indexes)
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
-        parts = Parts(settings, counter, guard, self._skills, embedder, vectors, reranker, sifting, indexes, comparing)
+        near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
+        self._items = ItemShelf(settings, embedder, near)
+        parts = Parts(settings, counter, guard, self._skills, embedder, near, reranker, sifting, indexes, comparing)
         self._preset = build(preset, parts)
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()

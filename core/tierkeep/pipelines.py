@@ -24,6 +24,7 @@ from tierkeep.admitting import admitted, bounded, quarantines
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
 from tierkeep.backlog import Backlog
 from tierkeep.errors import OpRefused, StorageError
+from tierkeep.outdated import outdated
 from tierkeep.protocols import (
     Answerer,
     Composer,
@@ -348,7 +349,13 @@ def _cut_short(step: Step) -> Step:
 
 
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
-    gathered = stages.tiers[plan.tier].gather(query, plan, view, allowance)
+    tier = stages.tiers[plan.tier]
+    gathered = tier.gather(query, plan, view, allowance)
+    if past := outdated(gathered.hits, view):
+        # An item that changes often crowds itself out: its earlier values are the nearest to its current one.
+        query = query.model_copy(update={"seen": query.seen | past})
+        gathered = tier.gather(query, plan, view, allowance)
+        query = query.model_copy(update={"seen": query.seen | outdated(gathered.hits, view)})
     hits = [hit for hit in gathered.hits if not _seen(hit, query)] if query.seen else gathered.hits
     released = gathered._replace(hits=stages.guard.release(hits, query))
     if stages.consensus is not None and released.hits:

@@ -315,6 +315,7 @@ class View(Protocol):
         status: str | None = "active",
         source: str | None = None,
         prefix: str | None = None,
+        limit: int | None = None,
     ) -> list[Record]:
         """Return records in order of creation, filtered.
 
@@ -324,6 +325,7 @@ class View(Protocol):
             status: In this status; None for every status.
             source: Derived from this source.
             prefix: Whose key begins with this.
+            limit: At most this many.
         """
         ...
 

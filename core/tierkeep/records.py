@@ -175,7 +175,9 @@ class Message(Frozen):
 
 # ------------------------------------------------------------------------------------------------ what is kept
 
-EventKind = Literal["message", "tool_call", "tool_result"]
+EventKind = Literal["message", "tool_call", "tool_result", "item"]
+#: Kind of the events and records behind `tierkeep.items`.
+ITEM = "item"
 #: Key of `meta` under which an event keeps what it was derived from.
 PARENTS = "tierkeep.derived_from"
 
@@ -204,7 +206,7 @@ class Event(Frozen):
         seq: Place in the ledger; grows with every append, over all scopes.
         scope: Owner; its `session` is the event's conversation.
         position: 0-based place within its session.
-        kind: message, tool_call or tool_result.
+        kind: message, tool_call, tool_result, or item: a value that an application keeps under a key (`tierkeep.items`).
         role: user, assistant, system or tool.
         speaker: Display name.
         text: What was said, as it was said.

@@ -138,8 +138,11 @@ class ScopedMemory:
         """
         if sum((ids is not None, session is not None, bool(everything))) != 1:
             raise InputError("say what to forget with exactly one of ids=, session= or everything=True")
+        return self._forget(self._doomed(ids, session))
+
+    def _forget(self, doomed: Sequence[str]) -> ForgetReport:
+        """Remove those of these events that there are."""
         memory = self._memory
-        doomed = self._doomed(ids, session)
         report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
         if memory._vectors is not None and report.events:
             report = pipelines.let_go(report, memory._vectors, self.scope)

@@ -166,13 +166,16 @@ class SqliteView:
         status: str | None = "active",
         source: str | None = None,
         prefix: str | None = None,
+        limit: int | None = None,
     ) -> list[Record]:
         """Return records in order of creation, filtered; see `tierkeep.protocols.View.records`."""
         parts = [RECORDS]
-        values: list[str] = []
+        values: list[str | int] = []
+        # A source has few records and a kind may have many: the plus keeps SQLite from going through all of the kind first.
+        other = "" if source is None else "+"
         for condition, value in (
-            ("AND kind = ?", kind),
-            ("AND key = ?", key),
+            (f"AND {other}kind = ?", kind),
+            (f"AND {other}key = ?", key),
             ("AND status = ?", status),
             ("AND id IN (SELECT record FROM provenance WHERE scope = records.scope AND source = ?)", source),
             ("AND key >= ?", prefix),
@@ -182,6 +185,9 @@ class SqliteView:
                 parts.append(condition)
                 values.append(value)
         parts.append("ORDER BY seq")
+        if limit is not None:
+            parts.append("LIMIT ?")
+            values.append(max(limit, 0))
         return self._records(" ".join(parts), *values)
 
     def get(self, ids: Sequence[str]) -> list[Record]:

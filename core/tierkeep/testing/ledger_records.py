@@ -46,7 +46,9 @@ class RecordContract(LedgerUnderTest):
         assert ids(key="home") == ["r1", "r3"]
         assert ids(kind="fact", key="home") == ["r3"]
         assert ids(source=b, status=None) == ["r2", "r3"]
-        assert ids(source="nothing") == ids(kind="%") == []
+        assert ids(source="nothing") == ids(kind="%") == ids(limit=0) == []
+        assert ids(status=None, limit=2) == ["r1", "r2"]
+        assert ids(prefix="ho", limit=1) == ["r1"]
         assert [found.id for found in view.get(["r3", "no", "r2"])] == ["r3", "r2"]
 
     def test_supersede_keeps_the_old_value(self) -> None:
