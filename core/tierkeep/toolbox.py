@@ -108,13 +108,14 @@ class Toolbox:
 
         Args:
             text: The sentence.
-            derived_from: Ids of events that it was worked out from, where the caller knows them.
+            derived_from: Ids of events that it was worked out from, where the caller knows them; those that are gone are left out.
 
         Raises:
             StorageError: The memory cannot be written.
         """
+        there = [event.id for event in self._owner._memory._ledger.view(self._owner.scope).events(derived_from)] if derived_from else []
         try:
-            receipt = self._owner.add(without_fences(text), role="assistant", origin=Origin.agent(), derived_from=derived_from)
+            receipt = self._owner.add(without_fences(text), role="assistant", origin=Origin.agent(), derived_from=there)
         except InputError as error:
             return {"ids": [], "note": str(error)}
         return {"ids": list(receipt.ids), "note": "; ".join(receipt.notes)}
