@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
-
-from tierkeep import Memory
-from tierkeep.testing.clock import FixedClock
 
 #: What a scripted model does at a call: a text, a message, or a function of the prompt that returns one of them.
 Step = str | AIMessage | Callable[[Sequence[BaseMessage]], "str | AIMessage"]
@@ -56,8 +51,3 @@ def shown(prompt: Sequence[BaseMessage]) -> str:
     """Return a prompt as text."""
     return "\n".join(f"{message.type}: {message.text}" for message in prompt)
 
-
-@pytest.fixture
-def memory(tmp_path: Path, clock: FixedClock) -> Iterator[Memory]:
-    with Memory.open(tmp_path / "memory", clock=clock) as opened:
-        yield opened
