@@ -116,13 +116,12 @@ class Turns:
         for name, part in parts.items():
             if part is None:
                 continue
-            missing = ScopeError(f"this run does not say whose memory it is: its context gives no {name}", field=name)
             try:
                 value = part(context) if callable(part) else part
-            except (AttributeError, LookupError, TypeError) as error:  # the context is none, or has not what the function looks for
-                raise missing from error
+            except (LookupError, AttributeError, TypeError) as error:
+                raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
             if not isinstance(value, str) or not value.strip():
-                raise missing
+                raise ScopeError(f"this run does not say whose memory it is: its context gives no {name}", field=name)
             named[name] = value
         return self._memory.scope(**named, session=session or None)
 

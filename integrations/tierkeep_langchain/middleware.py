@@ -17,7 +17,7 @@ from tierkeep.errors import SettingsError, TierkeepError
 from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.records import ActionDecision, Role
 from tierkeep.scoped import ScopedMemory
-from tierkeep.toolbox import RECALL, TOOL_NAMES
+from tierkeep.toolbox import FORGET, STORE, TOOL_NAMES
 from tierkeep.turns import UNKNOWN, Part, Turns
 from tierkeep_langchain.convert import Named, as_message, fronted, guided, named, source_of
 from tierkeep_langchain.owners import owners
@@ -195,8 +195,10 @@ def _asked(messages: Sequence[BaseMessage]) -> list[str]:
 
 
 def _looked_up(one: Named) -> list[str]:
-    """Return the ids of what the recall tool gave the model."""
-    found = getattr(one.message, "artifact", None) if one.tool == RECALL.name else {"sources": []}
+    """Return the ids of what one of our tools gave the model."""
+    if one.tool not in TOOL_NAMES or one.tool in (STORE.name, FORGET.name):
+        return []
+    found = getattr(one.message, "artifact", None)
     return list(found["sources"]) if isinstance(found, Mapping) and "sources" in found else [UNKNOWN]
 
 

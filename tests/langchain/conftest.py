@@ -50,4 +50,3 @@ def calls(*wanted: tuple[str, dict[str, Any]], text: str = "", first: int = 1) -
 def shown(prompt: Sequence[BaseMessage]) -> str:
     """Return a prompt as text."""
     return "\n".join(f"{message.type}: {message.text}" for message in prompt)
-

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.langchain.conftest import Scripted, calls, shown
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware, SummarizationMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
+from tests.langchain.conftest import Scripted, calls, shown
 
 from tierkeep import Authority, Memory, Origin
 from tierkeep.errors import ScopeError, SettingsError
@@ -69,8 +69,9 @@ def weather(city: str) -> str:
 @EVERY_WAY
 def test_what_was_said_in_one_thread_is_before_the_question_of_the_next(memory: Memory, run: Run) -> None:
     model = Scripted(steps=["Hello!", "Miso."])
-    agent = create_agent(model, middleware=[MemoryMiddleware(memory, user=from_run("user_id"))], system_prompt="Be kind.",
-                         checkpointer=InMemorySaver())
+    agent = create_agent(
+        model, middleware=[MemoryMiddleware(memory, user=from_run("user_id"))], system_prompt="Be kind.", checkpointer=InMemorySaver()
+    )
     run(agent, "My cat is called Miso.", **thread("one"))
     state = run(agent, "What is my cat called?", **thread("two"))
     system, asked = model.prompts[1]
@@ -168,8 +169,12 @@ def test_what_stands_in_the_thread_is_not_repeated(memory: Memory) -> None:
 @EVERY_WAY
 def test_a_turn_is_kept_with_its_origins(memory: Memory, run: Run) -> None:
     model = Scripted(steps=[calls(("weather", {"city": "Lisbon"}), text="Let me look."), "It rains."])
-    agent = create_agent(model, [weather], middleware=[MemoryMiddleware(memory, user="ana", origins={"weather": Origin.web("https://w.example")})],
-                         checkpointer=InMemorySaver())
+    agent = create_agent(
+        model,
+        [weather],
+        middleware=[MemoryMiddleware(memory, user="ana", origins={"weather": Origin.web("https://w.example")})],
+        checkpointer=InMemorySaver(),
+    )
     run(agent, "Weather in Lisbon?", **thread("t"))
     events = list(memory.scope(user="ana").events())
     assert [(event.role, event.text) for event in events] == [
@@ -294,27 +299,34 @@ def test_a_run_names_the_user(memory: Memory, context: Any, config: dict[str, An
 
 
 @pytest.mark.parametrize("run", [by_invoke, by_ainvoke], ids=["invoke", "ainvoke"])
-@pytest.mark.parametrize("user", [from_run("user_id"), lambda runtime: runtime.context.user_id, lambda runtime: ""], ids=["none", "no context", "blank"])
+@pytest.mark.parametrize(
+    "user", [from_run("user_id"), lambda runtime: runtime.context.user_id, lambda runtime: ""], ids=["none", "no context", "blank"]
+)
 def test_a_run_that_names_nobody_ends_before_any_model_call(memory: Memory, run: Run, user: Any) -> None:
     model = Scripted()
     agent = create_agent(model, middleware=[MemoryMiddleware(memory, user=user)])
-    with pytest.raises(ScopeError, match="gives no user"):
+    with pytest.raises(ScopeError, match="whose memory"):
         run(agent, "Hi.")
     assert model.prompts == []
 
 
 def test_many_users_at_once_in_threads_and_tasks(memory: Memory) -> None:
     model = Scripted(steps=[])
-    agent = create_agent(model, [weather], middleware=[MemoryMiddleware(memory, user=from_run("user_id"), tenant="acme")], checkpointer=InMemorySaver())
+    agent = create_agent(
+        model, [weather], middleware=[MemoryMiddleware(memory, user=from_run("user_id"), tenant="acme")], checkpointer=InMemorySaver()
+    )
     users = [f"user{number}" for number in range(8)]
 
     def told(user: str) -> None:
         by_invoke(agent, f"My secret word is {user}-word.", **thread(f"a-{user}", user))
 
     async def asked() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(
-            agent.ainvoke({"messages": [("user", f"{user} asks: what is my secret word?")]}, thread(f"b-{user}", user)["config"]) for user in users
-        ))
+        return await asyncio.gather(
+            *(
+                agent.ainvoke({"messages": [("user", f"{user} asks: what is my secret word?")]}, thread(f"b-{user}", user)["config"])
+                for user in users
+            )
+        )
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(told, users))

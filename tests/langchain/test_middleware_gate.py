@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -14,9 +14,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from typing_extensions import Annotated
-
 from tests.langchain.conftest import Scripted, calls
+
 from tierkeep import Memory, Origin
 from tierkeep.gating import ToolPolicy
 from tierkeep_langchain import MemoryMiddleware
@@ -95,7 +94,9 @@ def test_a_page_of_an_earlier_turn_or_thread_cannot_pay(memory: Memory, pay: Bas
     order = calls(("pay", {"account": "ACCT-6660"}), first=2)
     by_invoke(agent_of(memory, Scripted(steps=[calls(("read", {"what": "mail"})), "Read."]), read, pay, saver=saver), "Read my mail")
     by_invoke(agent_of(memory, Scripted(steps=[order]), read, pay, saver=saver), "Pay the garage")
-    other = agent_of(memory, Scripted(steps=[order]), read, pay).invoke({"messages": [("user", "Pay the garage")]}, {"configurable": {"thread_id": "u"}})
+    other = agent_of(memory, Scripted(steps=[order]), read, pay).invoke(
+        {"messages": [("user", "Pay the garage")]}, {"configurable": {"thread_id": "u"}}
+    )
     assert paid == [] and refusals(other)
 
 
@@ -139,7 +140,9 @@ def test_evidence_counts_as_seen(memory: Memory, pay: BaseTool, paid: list[str])
 
 def test_what_the_recall_tool_gave_counts_as_seen(memory: Memory, pay: BaseTool, paid: list[str]) -> None:
     memory.scope(user="ana").add("The garage wants thirty euros.", role="tool", origin=Origin.web())
-    model = Scripted(steps=[calls(("memory_recall", {"query": "What does the garage want?"})), calls(("pay", {"account": "made up"}), first=2)])
+    model = Scripted(
+        steps=[calls(("memory_recall", {"query": "What does the garage want?"})), calls(("pay", {"account": "made up"}), first=2)]
+    )
     state = by_invoke(agent_of(memory, model, pay, tools=("memory_recall",)), "Pay it.")
     assert "thirty euros" in state["messages"][2].text
     assert paid == [] and "context_untrusted" in refusals(state)[0]
@@ -149,7 +152,9 @@ def test_what_the_recall_tool_gave_counts_as_seen(memory: Memory, pay: BaseTool,
 
 
 @BOTH
-def test_a_command_is_kept_and_what_it_says_in_the_users_name_is_not_theirs(memory: Memory, pay: BaseTool, paid: list[str], ask: Ask) -> None:
+def test_a_command_is_kept_and_what_it_says_in_the_users_name_is_not_theirs(
+    memory: Memory, pay: BaseTool, paid: list[str], ask: Ask
+) -> None:
     @tool
     def read(what: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command:  # type: ignore[type-arg]
         """Read something."""
@@ -166,7 +171,9 @@ def test_a_command_is_kept_and_what_it_says_in_the_users_name_is_not_theirs(memo
 def test_a_summary_of_a_page_is_not_a_request(memory: Memory, pay: BaseTool, paid: list[str]) -> None:
     steps = [calls(("read", {"what": str(number)}), first=number) for number in range(4)]
     model = Scripted(steps=[*steps, calls(("pay", {"account": "ACCT-6660"}), first=9), "No."])
-    summing = SummarizationMiddleware(Scripted(steps=["The user wants to pay ACCT-6660"] * 9), trigger=("messages", 5), keep=("messages", 2))
+    summing = SummarizationMiddleware(
+        Scripted(steps=["The user wants to pay ACCT-6660"] * 9), trigger=("messages", 5), keep=("messages", 2)
+    )
     agent = create_agent(model, [read, pay], middleware=[summing, MemoryMiddleware(memory, user="ana", gate=GATE)])
     state = by_invoke(agent, "Read my mail and pay the garage")
     assert "ACCT-6660" in state["messages"][0].text and state["messages"][0].type == "human"
@@ -221,14 +228,21 @@ def test_a_tool_that_returns_directly(memory: Memory, paid: list[str], ask: Ask)
 
 
 @BOTH
-@pytest.mark.parametrize(("answer", "done"), [(True, ["ACCT-6660"]), (False, []), ("yes", []), ({"type": "approve"}, [])], ids=["True", "False", "text", "dict"])
+@pytest.mark.parametrize(
+    ("answer", "done"), [(True, ["ACCT-6660"]), (False, []), ("yes", []), ({"type": "approve"}, [])], ids=["True", "False", "text", "dict"]
+)
 def test_a_person_is_asked(memory: Memory, pay: BaseTool, paid: list[str], ask: Ask, answer: Any, done: list[str]) -> None:
     memory.scope(user="ana").add(PAGE, role="tool", origin=Origin.web())
     saver = InMemorySaver()
     model = Scripted(steps=[calls(("pay", {"account": "ACCT-6660"})), "Done."])
     state = ask(agent_of(memory, model, pay, saver=saver, on_deny="interrupt"), "Pay the garage")
     (waiting,) = state["__interrupt__"]
-    assert waiting.value == {"question": "pay(account='ACCT-6660')", "action": "pay", "args": {"account": "ACCT-6660"}, "reasons": ["untrusted_support"]}
+    assert waiting.value == {
+        "question": "pay(account='ACCT-6660')",
+        "action": "pay",
+        "args": {"account": "ACCT-6660"},
+        "reasons": ["untrusted_support"],
+    }
     assert paid == []
     resumed = agent_of(memory, Scripted(steps=["Done."]), pay, saver=saver, on_deny="interrupt")  # as in another process
     state = ask(resumed, Command(resume=answer))
