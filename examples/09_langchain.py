@@ -22,6 +22,7 @@ class Script(GenericFakeChatModel):
     """Stands in for a model: says its lines one after the other."""
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        """Take any tools."""
         return self
 
 

@@ -288,8 +288,8 @@ class Context:
 
 @pytest.mark.parametrize(
     ("context", "config", "owner"),
-    [(Context("ana"), {}, "ana"), ({"user_id": "ana"}, {}, "ana"), (None, {"user_id": "ana"}, "ana"), (Context("ana"), {"user_id": "bo"}, "ana"),
-     (Context(), {"user_id": 7}, "7"), (Context(UUID(int=7)), {}, str(UUID(int=7)))],
+    [(Context("ana"), {}, "ana"), ({"user_id": "ana"}, {}, "ana"), (None, {"user_id": "ana"}, "ana"),
+     (Context("ana"), {"user_id": "bo"}, "ana"), (Context(), {"user_id": 7}, "7"), (Context(UUID(int=7)), {}, str(UUID(int=7)))],
     ids=["object", "mapping", "config", "context first", "number", "uuid"],
 )  # fmt: skip
 def test_a_run_names_the_user(memory: Memory, context: Any, config: dict[str, Any], owner: str) -> None:
@@ -363,7 +363,8 @@ def test_a_memory_that_is_slow_is_not_waited_for_long(memory: Memory) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"on_deny": "ask"}, "on_deny"), ({"keep": "user"}, "keep"), ({"tools": ("memory_recal",)}, "memory_recall"), ({"gate": {"send": False}}, "ToolPolicy"),
+    [({"on_deny": "ask"}, "on_deny"), ({"keep": "user"}, "keep"), ({"tools": ("memory_recal",)}, "memory_recall"),
+     ({"gate": {"send": False}}, "ToolPolicy"),
      ({"budget": 0}, "budget"), ({"origins": {"a": "web"}}, "origins")],
     ids=["on_deny", "keep", "tools", "gate", "budget", "origins"],
 )  # fmt: skip

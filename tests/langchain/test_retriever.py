@@ -39,7 +39,8 @@ def test_documents_say_what_they_are(memory: Memory) -> None:
     miso, page = MemoryRetriever(owner=ana).invoke("What is my cat called?")
     assert (miso.id, miso.page_content) == ("e1", "user: My cat is called Miso.")
     about = {key: miso.metadata[key] for key in ("at", "speaker", "origin", "authority", "session", "sources", "text")}
-    assert about == {"at": "2026-05-02", "speaker": "user", "origin": "user_direct", "authority": "advise", "session": "s1", "sources": ["e1"],
+    assert about == {"at": "2026-05-02", "speaker": "user", "origin": "user_direct", "authority": "advise", "session": "s1",
+                     "sources": ["e1"],
                      "text": "My cat is called Miso."}  # fmt: skip
     assert page.page_content == "search (web, unverified): Cats are called cats."
     assert miso.metadata["score"] >= page.metadata["score"]

@@ -37,7 +37,8 @@ sys.stdout.write(json.dumps(prompts))
 
 def run(*words: str) -> list[list[list[str]]]:
     path = os.pathsep.join([str(ROOT / "core"), str(ROOT / "integrations")])
-    done = subprocess.run([sys.executable, "-W", "error", "-c", _AGENT, *words], env={**os.environ, "PYTHONPATH": path}, capture_output=True,
+    done = subprocess.run([sys.executable, "-W", "error", "-c", _AGENT, *words], env={**os.environ, "PYTHONPATH": path},
+                          capture_output=True,
                           text=True, timeout=240, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
