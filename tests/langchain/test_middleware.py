@@ -250,6 +250,12 @@ def test_a_summary_is_not_the_users_word(memory: Memory) -> None:
     assert texts(memory) == [pair for turn in range(4) for pair in (("user", f"Sentence {turn}."), ("assistant", "ok"))]
 
 
+def test_what_the_application_writes_in_the_agents_name_is_not_kept(memory: Memory) -> None:
+    written = AIMessage("So far: rain.", additional_kwargs={"lc_source": "summarization"})
+    create_agent(Scripted(), middleware=[MemoryMiddleware(memory, user="ana")]).invoke({"messages": [HumanMessage("Hi."), written]})
+    assert texts(memory) == [("user", "Hi."), ("assistant", "ok")]
+
+
 def test_a_question_that_is_summarised_away_within_its_turn_was_kept(memory: Memory) -> None:
     steps = [calls(("weather", {"city": f"City {number}"}), first=number) for number in range(6)]
     summing = SummarizationMiddleware(Scripted(steps=["SUMMARY"] * 9), trigger=("messages", 5), keep=("messages", 2))
