@@ -6,10 +6,12 @@ forgets single memories by their ids, never a conversation and never everything.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tierkeep.errors import InputError, NotFoundError
+from tierkeep.errors import InputError, NotFoundError, TierkeepError
 from tierkeep.questions import ids_of
 from tierkeep.records import Evidence, Origin
 from tierkeep.rendering import line, without_fences
@@ -64,6 +66,8 @@ FORGET = MemoryTool(
     {"ids": "Ids of the memories to remove."},
     _object(forgotten={"type": "integer"}, note=_TEXT),
 )
+#: Ids that may stand beside the fence: what an import of unknown hands brings along is not shown there.
+_PLAIN = re.compile(r"[\w.:#/-]{1,80}")
 TOOL_NAMES = frozenset({RECALL.name, STORE.name, FORGET.name})
 
 
@@ -108,13 +112,14 @@ class Toolbox:
 
         Args:
             text: The sentence.
-            derived_from: Ids of events that it was worked out from, where the caller knows them.
+            derived_from: Ids of events that it was worked out from, where the caller knows them; those that are gone are left out.
 
         Raises:
             StorageError: The memory cannot be written.
         """
+        there = [event.id for event in self._owner._memory._ledger.view(self._owner.scope).events(derived_from)] if derived_from else []
         try:
-            receipt = self._owner.add(without_fences(text), role="assistant", origin=Origin.agent(), derived_from=derived_from)
+            receipt = self._owner.add(without_fences(text), role="assistant", origin=Origin.agent(), derived_from=there)
         except InputError as error:
             return {"ids": [], "note": str(error)}
         return {"ids": list(receipt.ids), "note": "; ".join(receipt.notes)}
@@ -135,10 +140,30 @@ class Toolbox:
             return {"forgotten": 0, "note": str(error)}
         return {"forgotten": report.events, "note": report.note}
 
+    def call(self, name: str, arguments: Mapping[str, Any], *, derived_from: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+        """Do what a model asks of one of the tools; return what to tell it as text, and the JSON value for the application.
+
+        What is recalled is told as the fenced block of a prompt, with the ids behind it; `sources` has the ids of all events behind it.
+        A memory that is down is said to the model and breaks nothing.
+        """
+        try:
+            if name != RECALL.name:
+                done = self.store(**arguments, derived_from=derived_from) if name == STORE.name else self.forget(**arguments)
+                return json.dumps(done, ensure_ascii=False), done
+            evidence = self.evidence(**arguments)
+        except TierkeepError as error:
+            note = str(error) if isinstance(error, InputError) else f"the memory cannot be used right now: {type(error).__name__}"
+            return note, {"note": note, "sources": []}
+        found = recalled(evidence)
+        ids = ", ".join(one["id"] for one in found["memories"] if _PLAIN.fullmatch(one["id"]))
+        told = f"{evidence.text}\nIds, in the order of the memories: {ids}" if evidence else evidence.note
+        return told, {**found, "sources": [source for item in evidence.items for source in item.sources]}
+
     arecall = twin(recall)
     astore = twin(store)
     aforget = twin(forget)
     aevidence = twin(evidence)
+    acall = twin(call)
 
 
 def whole(owner: ScopedMemory) -> ScopedMemory:

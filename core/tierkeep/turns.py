@@ -116,7 +116,10 @@ class Turns:
         for name, part in parts.items():
             if part is None:
                 continue
-            value = part(context) if callable(part) else part
+            try:
+                value = part(context) if callable(part) else part
+            except (LookupError, AttributeError, TypeError) as error:
+                raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
             if not isinstance(value, str) or not value.strip():
                 raise ScopeError(f"this run does not say whose memory it is: its context gives no {name}", field=name)
             named[name] = value
@@ -134,17 +137,34 @@ class Turns:
         place = (owner.scope.partition, question, key)
         if key is not None and (known := self._known(place)) is not None:
             return known
-        limit = self._memory._settings.limits.question_chars
-        asked = question.strip()[-limit:]
-        if not asked:
+        evidence = self._asked(owner, question.strip()[-self._memory._settings.limits.question_chars :], seen)
+        if key is not None:  # also when there is nothing: a memory that is down is not waited for at each model call of a turn
+            self._remember(place, evidence)
+        return evidence
+
+    def _asked(self, owner: ScopedMemory, question: str, seen: Iterable[str]) -> Evidence:
+        if not question:
             return Evidence(question="", note="nothing was asked")
         try:
-            evidence = whole(owner).recall(_storable(asked), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
+            return whole(owner).recall(_storable(question), budget=self._budget, deadline_s=self._deadline_s, seen=seen)
         except TierkeepError as error:
             _LOG.warning("nothing was recalled for %s: %s: %s", owner.scope, type(error).__name__, error)
-            return Evidence(question=asked, note=f"the memory could not be read: {type(error).__name__}")
-        if key is not None:
-            self._remember(place, evidence)
+            return Evidence(question=question, note=f"the memory could not be read: {type(error).__name__}")
+
+    def shown(self, owner: ScopedMemory, question: str, *, key: Hashable, last: bool = False) -> Evidence | None:
+        """Return what `recall` gave for this key; None when nobody here knows, as in another process.
+
+        Args:
+            owner: Whose memory.
+            question: The message.
+            key: Names the turn.
+            last: The turn is over: a later one with the same key asks the memory anew.
+        """
+        place = (owner.scope.partition, question, key)
+        evidence = self._known(place)
+        if last:
+            with self._lock:
+                self._recalled.pop(place, None)
         return evidence
 
     def _known(self, place: Hashable) -> Evidence | None:
@@ -159,17 +179,20 @@ class Turns:
             while len(self._recalled) > self._numbers.cached:
                 self._recalled.popitem(last=False)
 
-    def keep(self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None) -> Kept:
+    def keep(
+        self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None, rests_on: Iterable[str] = ()
+    ) -> Kept:
         """Store what a turn brought. A message whose id is known is not stored again; what was recalled is never stored.
 
         Args:
             owner: Whose memory; its session names the conversation.
             messages: In order. Each should have the application's id: then it may be handed over as often as is convenient.
             evidence: What the model was shown of the memory in this turn: its answer rests on that.
+            rests_on: Ids of further events that its answer rests on, for those who have ids only.
         """
         kept: list[str] = []
         failed = ""
-        parents = list(dict.fromkeys(source for item in (evidence.items if evidence else ()) for source in item.sources))
+        parents = list(dict.fromkeys([*rests_on, *(source for item in (evidence.items if evidence else ()) for source in item.sources)]))
         for said in _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None]):
             if said[0].role == "assistant" and parents:
                 there = {event.id for event in self._there(owner, parents)}
@@ -181,7 +204,8 @@ class Turns:
                 _LOG.error("a turn was not kept for %s: %s", owner.scope, failed)
                 continue
             kept += receipt.ids
-            parents += [*receipt.ids] if said[0].role == "tool" else []
+            if said[0].role == "tool":  # also those that were kept before, as soon as they came
+                parents += [*receipt.ids, *(one.id for one in receipt.skipped if one.id)]
         return Kept(tuple(kept), failed)
 
     def _there(self, owner: ScopedMemory, ids: Sequence[str]) -> list[Event]:

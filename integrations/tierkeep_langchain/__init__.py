@@ -1,1 +1,20 @@
-"""tierkeep in langchain: placeholder until its parts land."""
+"""A memory for LangChain agents.
+
+```python
+from langchain.agents import create_agent
+from tierkeep import Memory
+from tierkeep_langchain import MemoryMiddleware, from_run
+
+remembers = MemoryMiddleware(Memory.open("./memory"), user=from_run("user_id"))
+agent = create_agent("openai:gpt-5.5", tools=[], middleware=[remembers])
+agent.invoke({"messages": [("user", "What is my cat called?")]}, config={"configurable": {"user_id": "ana", "thread_id": "1"}})
+```
+"""
+
+from tierkeep_langchain.convert import as_langchain, event_id
+from tierkeep_langchain.middleware import MemoryMiddleware
+from tierkeep_langchain.owners import from_run
+from tierkeep_langchain.retriever import MemoryRetriever
+from tierkeep_langchain.tools import memory_tools
+
+__all__ = ["MemoryMiddleware", "MemoryRetriever", "as_langchain", "event_id", "from_run", "memory_tools"]

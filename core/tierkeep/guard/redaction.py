@@ -17,7 +17,7 @@ from tierkeep.guard import personal_data as personal
 from tierkeep.guard.encoded import hidden
 from tierkeep.guard.secret_formats import names_secret, passwords, secrets
 from tierkeep.protocols import Embedder, QueryEmbedder
-from tierkeep.records import Authority, EventDraft, Scope
+from tierkeep.records import PARENTS, Authority, EventDraft, Scope
 from tierkeep.settings import Handling, RedactionSettings
 
 #: Key of `meta` under which an event keeps the names of what was found in it; never what it was.
@@ -167,7 +167,8 @@ class RedactionCheck:
                 return said.mark if self._redactor.handling(said) == "redact" else value
             return self._clean(value, found)
         if depth < _DEEPEST and isinstance(value, Mapping):
-            return {key: self._value(inner, found, depth + 1, str(key)) for key, inner in value.items()}
+            own = {PARENTS} if depth == 0 else ()  # ids of events that are there: a mark in their place would name none
+            return {key: inner if key in own else self._value(inner, found, depth + 1, str(key)) for key, inner in value.items()}
         if depth < _DEEPEST and isinstance(value, (list, tuple)):
             return [self._value(inner, found, depth + 1, name) for inner in value]
         return value
