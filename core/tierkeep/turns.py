@@ -159,17 +159,21 @@ class Turns:
             while len(self._recalled) > self._numbers.cached:
                 self._recalled.popitem(last=False)
 
-    def keep(self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None) -> Kept:
+    def keep(
+        self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None, parents: Iterable[str] = ()
+    ) -> Kept:
         """Store what a turn brought. A message whose id is known is not stored again; what was recalled is never stored.
 
         Args:
             owner: Whose memory; its session names the conversation.
             messages: In order. Each should have the application's id: then it may be handed over as often as is convenient.
             evidence: What the model was shown of the memory in this turn: its answer rests on that.
+            parents: Ids of what else it was shown in this turn and was kept before, such as results of tools.
         """
         kept: list[str] = []
         failed = ""
-        parents = list(dict.fromkeys(source for item in (evidence.items if evidence else ()) for source in item.sources))
+        shown = (source for item in (evidence.items if evidence else ()) for source in item.sources)
+        parents = list(dict.fromkeys([*shown, *parents]))
         for said in _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None]):
             if said[0].role == "assistant" and parents:
                 there = {event.id for event in self._there(owner, parents)}

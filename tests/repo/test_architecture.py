@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": BELOW_MEMORY | {"scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "turns": VOCABULARY | FOUNDATIONS | {"memory", "scoped", "gating", "toolbox"},
+    "conversation": VOCABULARY | {"scoped", "toolbox", "turns"},
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
@@ -253,7 +254,11 @@ def test_every_folder_is_a_package_with_a_docstring(core: list[Any], known: set[
 # ------------------------------------------------------------------------------------------------------ the integrations
 
 #: What an integration may know of the core: the public names, and what stands one level down for those who build on it.
-FOR_ADAPTERS = {PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items"}
+FOR_ADAPTERS = {
+    PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items", "conversation",
+}  # fmt: skip
+#: A single module of a stage: what every framework's models need.
+MODULES_FOR_ADAPTERS = {"models.framework"}
 #: Each integration, with the packages of its framework.
 FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
@@ -273,7 +278,7 @@ def wrong_in_adapter(module: Any) -> list[str]:
         for name in named:
             head, _, rest = name.partition(".")
             if head == "tierkeep":
-                allowed = folder(rest) in FOR_ADAPTERS
+                allowed = folder(rest) in FOR_ADAPTERS or rest in MODULES_FOR_ADAPTERS
             else:
                 allowed = head in sys.stdlib_module_names or head in ANYWHERE or head == own or head in FRAMEWORKS[own]
             if not allowed:

@@ -1,0 +1,128 @@
+"""Models of an agent framework as ours: what each has to see to, whosever it is. Integrations only say how theirs is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierkeep.errors import ModelError, ModelReplyError
+from tierkeep.models.embedding_rows import BLANK, texts_of, unit_rows
+from tierkeep.models.structured import read_object, validator_of
+from tierkeep.protocols import ChatReply, ChatRequest
+from tierkeep.tokens import EstimateCounter
+
+_T = TypeVar("_T")
+_SHAPE = "Reply with one JSON object and nothing else. It must fit this JSON schema:\n"
+
+
+def outcome(call: Callable[[], _T], label: str, timeout_s: float | None = None) -> _T:
+    """Return what a call returns.
+
+    Args:
+        call: Somebody else's function, which may raise anything.
+        label: What the model is called in an error.
+        timeout_s: Seconds after which it is no longer waited for; its thread still runs to the end.
+
+    Raises:
+        ModelError: It failed, or took too long.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="tierkeep-model")
+    future: Future[_T] = pool.submit(call)
+    pool.shutdown(wait=False)
+    try:
+        error = future.exception(timeout_s)
+    except TimeoutError:
+        raise ModelError(f"{label} took more than {timeout_s:g} seconds") from None
+    if isinstance(error, ModelError):
+        raise error
+    if error is not None:
+        raise ModelError(f"{label} failed: {type(error).__name__}: {error}") from error
+    return future.result()
+
+
+class FrameworkChat:
+    """A chat model that a framework calls. An object is asked for in the prompt, and what comes back is checked against its schema.
+
+    Args:
+        name: What the trace calls it.
+        reply: Asks the model: system text, user text and the request to (text, tokens sent, tokens received); None where it does not say.
+        timeout_s: Seconds that a call may take, unless the request says otherwise.
+    """
+
+    def __init__(
+        self, name: str, reply: Callable[[str, str, ChatRequest], tuple[str, int | None, int | None]], *, timeout_s: float = 60.0
+    ) -> None:
+        self.name = name
+        self._reply = reply
+        self._timeout_s = timeout_s
+
+    def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the reply; with a schema, `data` fits it.
+
+        Raises:
+            InputError: The request's schema is not a JSON schema.
+            ModelReplyError: The reply does not fit the schema.
+            ModelError: The model failed, or took too long.
+        """
+        system = request.system
+        if request.schema is not None:
+            validator_of(request.schema)
+            system = f"{system}\n\n{_SHAPE}{json.dumps(request.schema, ensure_ascii=False)}".lstrip()
+        seconds = self._timeout_s if request.timeout_s is None else request.timeout_s
+        text, sent, received = outcome(lambda: self._reply(system, request.user, request), self.name, seconds)
+        data: Mapping[str, Any] | None = None
+        if request.schema is not None:
+            reading = read_object(text, request.schema)
+            if reading.data is None:
+                raise ModelReplyError(f"the reply of {self.name} {reading.problem}", reply=text)
+            data = reading.data
+        count = EstimateCounter().count
+        return ChatReply(
+            text, data, count(system) + count(request.user) if sent is None else sent, count(text) if received is None else received
+        )
+
+
+class FrameworkEmbedder:
+    """An embedder that a framework calls. Rows are normalised here, and a text without a character to read is embedded as "(no text)".
+
+    Args:
+        label: Kind and name of the model; with the length of its vectors its identity.
+        texts: Embeds texts, one row each.
+        queries: Embeds questions.
+
+    Raises:
+        ModelError: The model cannot say how long its vectors are.
+    """
+
+    def __init__(
+        self, label: str, texts: Callable[[list[str]], Sequence[Sequence[float]]], queries: Callable[[list[str]], Sequence[Sequence[float]]]
+    ) -> None:
+        self._label = label
+        self._texts = texts
+        self._queries = queries
+        self.dimension = int(unit_rows(outcome(lambda: texts([BLANK]), label), 1, label).shape[1])
+        self.identity = f"{label}/{self.dimension}/unit"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors of texts, shape (len(texts), dimension), in input order.
+
+        Raises:
+            InputError: Not a sequence of texts.
+            ModelError: The model failed.
+        """
+        return self._rows(texts, self._texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors of questions, to be compared with those of `embed`; shape and errors are those of `embed`."""
+        return self._rows(texts, self._queries)
+
+    def _rows(self, texts: Sequence[str], call: Callable[[list[str]], Sequence[Sequence[float]]]) -> NDArray[np.float32]:
+        given = [text if text.strip() else BLANK for text in texts_of(texts)]
+        if not given:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        return unit_rows(outcome(lambda: call(given), self._label), len(given), self._label, self.dimension)
