@@ -129,7 +129,8 @@ class Conversation:
         """
         turn = self.turn
         behind = [id_ for one in said for id_ in turn.results.get(one.text, ())]
-        untold = [one for one in said if one.text not in turn.results]
+        told = {**turn.results, **{one.text: () for one in said if one.role == "tool"}}
+        untold = [one for one in said if one.text not in (turn.results if one.role == "tool" else told)]
         new = with_ids(untold, self.session, self._counts if counts is None else counts)
         fresh = [one for one in new if one.id not in self._known]
         reached = self._reach(self.session) if fresh else None
