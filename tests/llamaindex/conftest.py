@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tierkeep_llamaindex import TierkeepMemory
 
 from tierkeep import Memory
+from tierkeep_llamaindex import TierkeepMemory
 
 
 @pytest.fixture(params=["function", "react"])

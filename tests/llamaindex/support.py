@@ -8,8 +8,7 @@ from typing import Any
 
 from llama_index.core.agent.workflow import BaseWorkflowAgent, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ToolCallBlock
-from llama_index.core.llms import ChatMessage
-from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.llms import ChatMessage, MockFunctionCallingLLM
 
 from tierkeep import Memory
 

@@ -16,11 +16,11 @@ from llama_index.core.chat_engine import ContextChatEngine, SimpleChatEngine
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context, JsonPickleSerializer, JsonSerializer
-from tierkeep_llamaindex import TierkeepMemory, guarded_tools
 
 from tierkeep import Authority, Memory, Origin
 from tierkeep.gating import ToolPolicy
 from tierkeep.turns import GUIDANCE
+from tierkeep_llamaindex import TierkeepMemory, guarded_tools
 
 from .support import Scripted, Step, agent_of, texts
 
@@ -237,7 +237,8 @@ async def test_nor_in_a_later_session_through_recall(memory: Memory, kind: str, 
 
 
 async def test_what_the_user_asks_for_passes(mine: TierkeepMemory, kind: str, shop: Shop) -> None:
-    agent, _ = agent_of(kind, ("search", {"query": "plumber"}), ("pay", {"account": "ACCT-1", "amount": 20}), "Paid.", tools=shop.tools(mine))
+    steps: tuple[Step, ...] = (("search", {"query": "plumber"}), ("pay", {"account": "ACCT-1", "amount": 20}), "Paid.")
+    agent, _ = agent_of(kind, *steps, tools=shop.tools(mine))
     await agent.run("Find a plumber and pay 20 euros to ACCT-1.", memory=mine)
     assert shop.paid == [("ACCT-1", 20)]
 

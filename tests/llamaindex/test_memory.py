@@ -13,11 +13,11 @@ from llama_index.core.base.llms.types import ImageBlock, TextBlock, ToolCallBloc
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import InsertMethod
 from pydantic import ValidationError
-from tierkeep_llamaindex import TierkeepMemory
 
 from tierkeep import Authority, Memory, Origin
 from tierkeep.errors import ScopeError, SettingsError
 from tierkeep.gating import ToolPolicy
+from tierkeep_llamaindex import TierkeepMemory
 
 from .support import texts
 
@@ -271,7 +271,7 @@ def test_pickle_round_trip_leaves_the_live_object_whole(at_path: TierkeepMemory)
     frozen = pickle.dumps(at_path)
     at_path.put(assistant("Miso."))
     assert at_path.get_all() == [*TALK, assistant("Miso.")]
-    again = pickle.loads(frozen)
+    again = pickle.loads(frozen)  # noqa: S301 - our own
     assert again.get_all() == [*TALK, assistant("Miso.")] and b"Miso" not in frozen
     again.close()
     assert copy.deepcopy(at_path) is at_path

@@ -6,76 +6,83 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.llms import ChatMessage, ChatResponse, MockLLM
-from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.llms import ChatMessage, ChatResponse, MockFunctionCallingLLM, MockLLM
 from llama_index.core.memory import InsertMethod
 from llama_index.core.memory import Memory as LlamaMemory
 from llama_index.core.schema import MetadataMode
-from tierkeep_llamaindex import LlamaIndexChat, LlamaIndexEmbedder, TierkeepMemory, TierkeepMemoryBlock, TierkeepRetriever
 
 from tierkeep import ChatModel, Embedder, Memory, Origin
 from tierkeep.errors import ModelError, ModelReplyError, ScopeError
 from tierkeep.protocols import ChatRequest
 from tierkeep.testing.chat import SCHEMA, ChatModelContract
 from tierkeep.testing.embedder import EmbedderContract
+from tierkeep_llamaindex import LlamaIndexChat, LlamaIndexEmbedder, TierkeepMemory, TierkeepMemoryBlock, TierkeepRetriever
 
 from .support import agent_of, texts
 
 # ------------------------------------------------------------------------------------------------------------- the block
 
 
-def composed(memory: Memory, **more: Any) -> tuple[LlamaMemory, TierkeepMemoryBlock]:
+@asynccontextmanager
+async def composed(memory: Memory, **more: Any) -> AsyncIterator[tuple[LlamaMemory, TierkeepMemoryBlock]]:
+    """Give LlamaIndex's memory with our block, and close its store, which has no verb for that."""
     block = TierkeepMemoryBlock(memory=memory, user_id="ana", priority=1)
-    return LlamaMemory.from_defaults(session_id="s", memory_blocks=[block], insert_method=InsertMethod.USER, **more), block
+    theirs = LlamaMemory.from_defaults(session_id="s", memory_blocks=[block], insert_method=InsertMethod.USER, **more)
+    yield theirs, block
+    engine = theirs.sql_store._async_engine  # type: ignore[attr-defined]
+    if engine is not None:
+        await engine.dispose()
 
 
 async def test_a_block_recalls_and_keeps_what_is_flushed_once(memory: Memory, kind: str) -> None:
     memory.scope(user="ana").add("My cat is called Miso.", session="earlier")
-    theirs, block = composed(memory)
-    agent, script = agent_of(kind, "Miso.")
-    await agent.run("What is my cat called?", memory=theirs)
-    assert "My cat is called Miso." in script.sent and len(texts(memory)) == 1
-    for _ in range(2):
-        await block.aflush(theirs)
-        block.flush(theirs)
-    assert texts(memory, session="s") == [("user", "What is my cat called?"), ("assistant", "Miso.")]
-    theirs.put(ChatMessage(role="user", content="What is my cat called, again?"))
-    assert "cat called?" not in str((await theirs.aget())[-1].blocks[0])
+    async with composed(memory) as (theirs, block):
+        agent, script = agent_of(kind, "Miso.")
+        await agent.run("What is my cat called?", memory=theirs)
+        assert "My cat is called Miso." in script.sent and len(texts(memory)) == 1
+        for _ in range(2):
+            await block.aflush(theirs)
+            block.flush(theirs)
+        assert texts(memory, session="s") == [("user", "What is my cat called?"), ("assistant", "Miso.")]
+        theirs.put(ChatMessage(role="user", content="What is my cat called, again?"))
+        assert "cat called?" not in str((await theirs.aget())[-1].blocks[0])
 
 
 async def test_what_falls_out_of_the_queue_is_kept_too(memory: Memory) -> None:
-    theirs, _ = composed(memory, token_limit=60, token_flush_size=20)
-    for number in range(10):
-        await theirs.aput(ChatMessage(role="user", content=f"Shelf {number} holds {number} jars of plum jam."))
-        await theirs.aput(ChatMessage(role="assistant", content=f"Noted {number}."))
-    assert texts(memory, session="s")[:2] == [("user", "Shelf 0 holds 0 jars of plum jam."), ("assistant", "Noted 0.")]
+    async with composed(memory, token_limit=60, token_flush_size=20) as (theirs, _):
+        for number in range(10):
+            await theirs.aput(ChatMessage(role="user", content=f"Shelf {number} holds {number} jars of plum jam."))
+            await theirs.aput(ChatMessage(role="assistant", content=f"Noted {number}."))
+        assert texts(memory, session="s")[:2] == [("user", "Shelf 0 holds 0 jars of plum jam."), ("assistant", "Noted 0.")]
 
 
 async def test_a_block_is_shortened_and_not_dropped(memory: Memory) -> None:
     ana = memory.scope(user="ana")
     for number in range(6):
         ana.add(f"Shelf {number} of the cellar holds {number} jars of plum jam.", session="earlier")
-    _, block = composed(memory)
-    whole = await block.aget([ChatMessage(role="user", content="How many jars of jam are on the shelf?")], session_id="s")
-    shorter = await block.atruncate(whole, 40)
-    assert shorter is not None and 0 < len(shorter) < len(whole) and shorter.startswith("<memory-") and shorter.count("<memory-") == 1
-    assert await block.atruncate(whole, 10_000) is None and await block.atruncate("something else", 1) is None
+    async with composed(memory) as (_, block):
+        whole = await block.aget([ChatMessage(role="user", content="How many jars of jam are on the shelf?")], session_id="s")
+        shorter = await block.atruncate(whole, 40)
+        assert shorter is not None and 0 < len(shorter) < len(whole) and shorter.startswith("<memory-") and shorter.count("<memory-") == 1
+        assert await block.atruncate(whole, 10_000) is None and await block.atruncate("something else", 1) is None
 
 
 async def test_a_block_needs_an_owner_and_survives_a_closed_memory(tmp_path: Path) -> None:
     memory = Memory.open(tmp_path / "store")
     with pytest.raises(ScopeError):
         await TierkeepMemoryBlock(memory=memory).aget([ChatMessage(role="user", content="Whose?")])
-    theirs, block = composed(memory)
-    memory.close()
-    theirs.put(ChatMessage(role="user", content="Hello."))
-    await block.aflush(theirs)
-    assert [message.content for message in theirs.get()] == ["Hello."]
+    async with composed(memory) as (theirs, block):
+        memory.close()
+        theirs.put(ChatMessage(role="user", content="Hello."))
+        await block.aflush(theirs)
+        assert [message.content for message in theirs.get()] == ["Hello."]
 
 
 # ------------------------------------------------------------------------------------------------------------- retriever
