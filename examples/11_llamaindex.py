@@ -8,9 +8,9 @@ import tempfile
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.tools import FunctionTool
-from tierkeep_llamaindex import TierkeepMemory, guarded_tools
 
 from tierkeep.gating import ToolPolicy
+from tierkeep_llamaindex import TierkeepMemory, guarded_tools
 
 paid: list[tuple[str, int]] = []
 
