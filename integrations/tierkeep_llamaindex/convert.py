@@ -27,6 +27,9 @@ class Entry:
     ids: tuple[str, ...] = ()
     counted: int = -1
 
+    def __post_init__(self) -> None:
+        self.users = is_users(self.message)
+
     def tokens(self) -> int:
         """Return its tokens, counted once."""
         if self.counted < 0:

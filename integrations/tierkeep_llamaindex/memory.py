@@ -113,12 +113,12 @@ class TierkeepMemory(BaseMemory):
         with self.running() as talk:
             turn = talk.expect(text_of(input) if isinstance(input, ChatMessage) else input or "")
             ahead = turn is not talk.turn
-            evidence = talk.recall(turn, self._behind())
+            evidence = turn.evidence or talk.recall(turn, self._behind())
             messages = [copy_of(entry.message) for entry in self._window(initial_token_count + evidence.tokens)]
-        block = TextBlock(text=f"{evidence.text}\n")
-        place = max((at for at, message in enumerate(messages) if is_users(message)), default=-1)
         if not evidence:
             return messages
+        block = TextBlock(text=f"{evidence.text}\n")
+        place = max((at for at, message in enumerate(messages) if is_users(message)), default=-1)
         if self.insert_method is InsertMethod.SYSTEM:
             return [ChatMessage(role=MessageRole.SYSTEM, blocks=[block]), *messages]
         if ahead or place < 0:
@@ -226,7 +226,7 @@ class TierkeepMemory(BaseMemory):
 
     def _window(self, taken: int = 0) -> list[Entry]:
         entries = self._entries
-        first = fitting([entry.tokens for entry in entries], [is_users(entry.message) for entry in entries], self.token_limit - taken)
+        first = fitting([entry.tokens for entry in entries], [entry.users for entry in entries], self.token_limit - taken)
         return [entry for entry in entries[:first] if entry.message.role == MessageRole.SYSTEM] + entries[first:]
 
     def _behind(self) -> list[str]:
