@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": BELOW_MEMORY | {"scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "turns": VOCABULARY | FOUNDATIONS | {"memory", "scoped", "gating", "toolbox"},
+    "windows": VOCABULARY | FOUNDATIONS | {"scoped", "turns"},
+    "replies": VOCABULARY | FOUNDATIONS | {"models"},  # how a reply is read is one thing, whoever asked for it
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
@@ -253,7 +255,9 @@ def test_every_folder_is_a_package_with_a_docstring(core: list[Any], known: set[
 # ------------------------------------------------------------------------------------------------------ the integrations
 
 #: What an integration may know of the core: the public names, and what stands one level down for those who build on it.
-FOR_ADAPTERS = {PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items"}
+FOR_ADAPTERS = {
+    PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items", "replies", "windows",
+}  # fmt: skip
 #: Each integration, with the packages of its framework.
 FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
