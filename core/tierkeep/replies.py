@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -16,9 +18,15 @@ from tierkeep.models.structured import read_object, validator_of
 from tierkeep.protocols import ChatReply, ChatRequest
 from tierkeep.tokens import EstimateCounter
 
-__all__ = ["read_reply", "system_of", "within"]
+__all__ = ["Accepted", "read_reply", "system_of", "within"]
 
 _T = TypeVar("_T")
+#: What a model may refuse, with the words that its refusals have.
+_REFUSALS = {
+    "response_format": ("response_format", "response format", "structured", "json_schema", "json schema", "grammar"),
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_new_tokens"),
+}
 _SHAPE = "Reply with one JSON object and nothing else. It must fit this JSON schema:\n"
 
 
@@ -79,11 +87,12 @@ def within(seconds: float | None, call: Callable[[], _T], *, label: str) -> _T:
         ModelError: It failed, or took too long.
     """
     future: Future[_T] = Future()
+    context = copy_context()  # tracers of the other library keep theirs in it
 
     def settle() -> None:
         try:
-            future.set_result(call())
-        except Exception as error:
+            future.set_result(context.run(call))
+        except Exception as error:  # noqa: BLE001 - it is raised again on the caller's thread
             future.set_exception(error)
 
     Thread(target=settle, name=label, daemon=True).start()
@@ -95,3 +104,33 @@ def within(seconds: float | None, call: Callable[[], _T], *, label: str) -> _T:
         if not future.done():
             raise ModelError(f"{label} did not answer within {seconds} s") from None
         raise ModelError(f"{label} failed: {type(error).__name__}: {error}") from error
+
+
+class Accepted:
+    """Which options a model takes: one that it has refused is not sent to it again."""
+
+    def __init__(self) -> None:
+        self._refused: frozenset[str] = frozenset()
+
+    def call(self, client: Callable[..., _T], options: Mapping[str, Any], *, seconds: float | None, label: str) -> _T:
+        """Return what the client gives (`within`), called with those of the options that it takes.
+
+        Args:
+            client: The call.
+            options: Of response_format, temperature and max_tokens.
+            seconds: The limit of each try; None for none.
+            label: Names the model in errors.
+
+        Raises:
+            ModelError: It failed, or took too long.
+        """
+        while True:
+            sent = {name: value for name, value in options.items() if name not in self._refused}
+            try:
+                return within(seconds, partial(client, **sent), label=label)
+            except ModelError as error:
+                words = str(error).lower()
+                refused = {name for name in sent if error.__cause__ and any(word in words for word in _REFUSALS.get(name, ()))}
+                if not refused:
+                    raise
+                self._refused |= refused

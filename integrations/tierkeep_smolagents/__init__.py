@@ -14,12 +14,4 @@ from tierkeep_smolagents.models import SmolagentsChat
 from tierkeep_smolagents.tools import MemoryForgetTool, MemoryRecallTool, MemoryStoreTool, memory_tools
 from tierkeep_smolagents.wiring import with_memory, without_memory
 
-__all__ = [
-    "MemoryForgetTool",
-    "MemoryRecallTool",
-    "MemoryStoreTool",
-    "SmolagentsChat",
-    "memory_tools",
-    "with_memory",
-    "without_memory",
-]
+__all__ = ["MemoryForgetTool", "MemoryRecallTool", "MemoryStoreTool", "SmolagentsChat", "memory_tools", "with_memory", "without_memory"]

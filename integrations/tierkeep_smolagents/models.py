@@ -7,18 +7,11 @@ from typing import Any
 
 from smolagents import ChatMessage, MessageRole, Model
 
-from tierkeep.errors import ModelError, ModelReplyError, SettingsError
+from tierkeep.errors import ModelReplyError, SettingsError
 from tierkeep.protocols import ChatReply, ChatRequest
-from tierkeep.replies import read_reply, system_of, within
+from tierkeep.replies import Accepted, read_reply, system_of
 
 __all__ = ["SmolagentsChat"]
-
-#: What a model may refuse, with the words that its refusals have. What it refuses is left out from then on.
-_REFUSALS = {
-    "response_format": ("response_format", "response format", "structured", "json_schema", "json schema", "grammar"),
-    "temperature": ("temperature",),
-    "max_tokens": ("max_tokens", "max_completion_tokens", "max_new_tokens"),
-}
 
 
 class SmolagentsChat:
@@ -39,7 +32,7 @@ class SmolagentsChat:
             raise SettingsError(f"hand over a smolagents Model, such as InferenceClientModel(), not a {type(model).__name__}")
         self.name = f"smolagents/{model.model_id or type(model).__name__}"
         self._model = model
-        self._refused: frozenset[str] = frozenset()
+        self._accepted = Accepted()
 
     def complete(self, request: ChatRequest) -> ChatReply:
         """Return the reply; with a schema, `data` fits it.
@@ -54,22 +47,10 @@ class SmolagentsChat:
         sent: dict[str, Any] = {"temperature": request.temperature, "max_tokens": request.max_tokens}
         if request.schema is not None:
             sent["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(request.schema)}}
-        message = self._agree(messages, sent, request.timeout_s)
+        message = self._accepted.call(partial(self._model.generate, messages), sent, seconds=request.timeout_s, label=self.name)
         choices = getattr(getattr(message, "raw", None), "choices", None) or [None]
         if getattr(choices[0], "finish_reason", None) == "length":
             raise ModelReplyError(f"the reply of {self.name} was cut off at max_tokens={request.max_tokens}", reply=str(message.content))
         usage = getattr(message, "token_usage", None)
         counts = {"tokens_in": usage.input_tokens, "tokens_out": usage.output_tokens} if usage else {}
         return read_reply(getattr(message, "content", None), request, label=self.name, **counts)
-
-    def _agree(self, messages: list[ChatMessage], sent: dict[str, Any], seconds: float | None) -> ChatMessage:
-        while True:
-            taken = {name: value for name, value in sent.items() if name not in self._refused}
-            try:
-                return within(seconds, partial(self._model.generate, messages, **taken), label=self.name)
-            except ModelError as error:
-                words = str(error).lower()
-                refused = {name for name in taken if error.__cause__ and any(word in words for word in _REFUSALS[name])}
-                if not refused:
-                    raise
-                self._refused |= refused

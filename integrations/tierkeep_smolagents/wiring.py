@@ -10,22 +10,20 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
 from smolagents import ActionStep, ChatMessage, CodeAgent, FinalAnswerStep, LocalPythonExecutor, MessageRole, MultiStepAgent
 from smolagents.agents import populate_template
-from smolagents.utils import AgentMaxStepsError
 
 from tierkeep import Memory, Message, Origin
 from tierkeep.errors import ActionDenied, SettingsError
 from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.records import Role, Source
-from tierkeep.toolbox import RECALL, TOOL_NAMES
 from tierkeep.turns import GUIDANCE, UNKNOWN, Part, Turns, in_front
 from tierkeep.windows import Window, text_of
-from tierkeep_smolagents.calls import CALLER, arguments_of, stand_in
 
 __all__ = ["with_memory", "without_memory"]
 
@@ -34,7 +32,12 @@ _KEY = "_tierkeep_wiring"
 #: Ids that a conversation may hold; beyond it nobody claims to know what the model has seen (ours).
 _MOST_HELD = 512
 _HOW_ON = "The user can allow it by naming the value in a request of their own. Go on without it, and say so."
+_NO_ANSWER = "Error in generating final LLM output"
 _LOG_HEADINGS = ("Execution logs:", "Last output from code snippet:", "None")
+#: The run whose tool, or whose managed agent, is at work in this thread.
+_CALLER: ContextVar[Window | None] = ContextVar("tierkeep_smolagents_caller", default=None)
+#: What generated code and templates may see of a tool behind the gate: no way around it.
+_SHOWN = {"name", "description", "inputs", "output_type", "output_schema", "to_code_prompt", "to_tool_calling_prompt", "is_initialized"}
 
 
 def with_memory(
@@ -180,7 +183,7 @@ class _Wiring:
 
     def begin(self, task: str, reset: bool = True, images: Any = None, additional_args: Any = None, **_: Any) -> Window:
         """Recall for the task and keep it. Raises ScopeError when the run does not say whose memory it is."""
-        caller, inner = CALLER.get(), self.from_manager(task)
+        caller, inner = _CALLER.get(), self.from_manager(task)
         ours = caller is None and inner is None
         # What a manager hands over are a model's words: they name no owner, and are no user's request.
         context = caller.context if caller else dict(additional_args or {}) if ours else {}
@@ -192,13 +195,15 @@ class _Wiring:
         if len(self.held) > _MOST_HELD or (reset and not isinstance(self.agent, CodeAgent)):
             self.held = []
         self.conversation = [] if reset else self.conversation
-        window = Window(owner, caller.request if caller else task if ours else "", self.held, caller=caller, context=context)
-        window.saw([UNKNOWN] * unknown)
-        window.shown(self.turns.recall(owner, inner or task, seen=self.conversation))
+        request = caller.request if caller else task if ours else ""
+        window = Window(self.turns, owner, request, held=self.held, conversation=self.conversation, caller=caller, context=context)
+        if unknown:
+            window.saw_unknown()
+        window.recall(inner or task)
         if ours:
-            self.keep(window, Message(text=task))
+            window.keep(Message(text=task))
         elif not window.same_owner(caller):  # else the caller's own messages say it
-            self.keep(window, Message(text=inner or task, role="assistant", origin=Origin(source=Source.PEER_AGENT, principal="manager")))
+            window.keep(Message(text=inner or task, role="assistant", origin=Origin(source=Source.PEER_AGENT, principal="manager")))
         return window
 
     def from_manager(self, task: str) -> str | None:
@@ -226,64 +231,47 @@ class _Wiring:
         told = ChatMessage(role=MessageRole.USER, content=[{"type": "text", "text": self.current.evidence.text}])
         return [*messages[:1], told, *messages[1:]]
 
-    def keep(self, window: Window, message: Message) -> tuple[str, ...]:
-        """Keep a message. The model has seen it; the request itself only counts as seen in the conversation's next run."""
-        if not message.text.strip():
-            return ()
-        rests: dict[str, Any] = {"evidence": window.evidence, "rests_on": window.brought} if message.role == "assistant" else {}
-        ids = self.turns.keep(window.owner, [message], **rests).ids
-        self.conversation += ids
-        (self.held.extend if message.role == "user" else window.saw)(ids or (UNKNOWN,))
-        window.known.append(message.text)
-        return ids
-
     def told(self, step: ActionStep | FinalAnswerStep, window: Window) -> None:
         """Keep what a step has brought that no tool did: what code printed, and the answer."""
         if isinstance(step, FinalAnswerStep):
-            last, text = self.agent.memory.steps[-1:], text_of(step.output)
-            failed = last and isinstance(getattr(last[0], "error", None), AgentMaxStepsError) and "Error in generating final" in text
-            if not failed and not window.same_owner(window.caller):  # its caller keeps it as what a tool gave
-                self.keep(window, Message(text=text, role="assistant"))
+            text = text_of(step.output)  # its caller keeps it as what a tool gave
+            if not window.same_owner(window.caller) and _NO_ANSWER not in text:
+                window.keep(Message(text=text, role="assistant"))
             return
         if step.code_action is not None:
             window.known += [text_of(step.action_output)] if step.is_final_answer else []
             lines = (step.observations or "").replace(_LOG_HEADINGS[1], f"\n{_LOG_HEADINGS[1]}\n").splitlines()
             printed = window.news("\n".join(line for line in lines if line.strip() not in _LOG_HEADINGS))
-            window.brought += self.keep(window, Message(text=printed, role="tool", speaker="python_interpreter"))
-        window.saw([UNKNOWN] * (step.error is not None))  # an error repeats what the code was working on
+            window.brought += window.keep(Message(text=printed, role="tool", speaker="python_interpreter"))
+        if step.error is not None:
+            window.saw_unknown()  # an error repeats what the code was working on
 
     def standing_in(self, name: str, tool: Any) -> Any:
         """Return the stand-in of a tool or managed agent, always the same one."""
         if id(tool) not in self.stand_ins:
-            self.stand_ins[id(tool)] = (tool, stand_in(tool, functools.partial(self.call, name), gated=self.gate is not None))
+            self.stand_ins[id(tool)] = (tool, _stand_in(tool, functools.partial(self.call, name), gated=self.gate is not None))
         return self.stand_ins[id(tool)][1]
 
     def call(self, name: str, tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Ask the gate, call the tool, and keep at once what it gives: the same code may go on to use it."""
+        """Ask the gate, call the tool, and keep what it gives."""
         window = self.current
-        if window is None:  # a function of generated code, called from outside
+        if window is None and self.gate is None:  # a function of generated code, called from outside
+            return tool(*args, **kwargs)
+        if window is None:
             raise ActionDenied(f"{name} was not called: its agent is not at work, so nobody asks for it")
         if refused := self.refused(window, name, tool, args, kwargs):
             if isinstance(self.agent, CodeAgent):
                 raise ActionDenied(refused)  # the lines after it must not take it for done
             return refused
-        token = CALLER.set(window)
+        token = _CALLER.set(window)
         try:
             result = tool(*args, **kwargs)
         except BaseException:
-            window.saw([UNKNOWN])  # the model reads the error, which may say anything
+            window.saw_unknown()  # the model reads the error, which may say anything
             raise
         finally:
-            CALLER.reset(token)
-        if name in TOOL_NAMES:  # what comes from the memory is not kept again
-            found = result.get("memories", ()) if isinstance(result, dict) and name == RECALL.name else ()
-            window.known += [text_of(result), str(result), *(one["text"] for one in found)]
-            window.saw([UNKNOWN] * bool(found))
-            return result
-        text = text_of(result)
-        window.saw([UNKNOWN] * (result is not None and not text))
-        window.known.append(str(result) if text else "")
-        window.brought += self.keep(window, Message(text=text, role="tool", speaker=name))
+            _CALLER.reset(token)
+        window.bring(name, result)  # at once: the same code may go on to use it
         return result
 
     def refused(self, window: Window, name: str, tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -292,5 +280,34 @@ class _Wiring:
             return ""
         if (below := _wiring_of(tool)) and below.gate is not None:
             return ""  # its own tools ask, for this run's request and about all that was seen here
-        decision = self.turns.check(window.owner, name, arguments_of(tool, args, kwargs), request=window.request, window=window.ids)
+        decision = window.check(name, _arguments_of(tool, args, kwargs))
         return "" if decision else f"{refusal(decision)}. {_HOW_ON}"
+
+
+def _stand_in(inner: Any, call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any], *, gated: bool) -> Any:
+    """Return what an agent calls in the place of a tool. A closure holds the tool: generated code can reach attributes."""
+
+    class StandIn:
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return call(inner, args, kwargs)
+
+        def __getattr__(self, name: str) -> Any:
+            if gated and name not in _SHOWN:
+                raise AttributeError(f"{name} of a tool behind the gate cannot be reached while its agent runs")
+            return getattr(inner, name)
+
+    return StandIn()
+
+
+def _arguments_of(tool: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments by name, as `Tool.__call__` hands them on."""
+    named = {name: value for name, value in kwargs.items() if name != "sanitize_inputs_outputs"}
+    order = list(getattr(tool, "inputs", ()))
+    given = list(args)
+    if len(given) == 1 and not named and isinstance(given[0], dict) and all(key in order for key in given[0]):
+        only = given.pop()
+        named = dict(only) if type(only) is dict else {"arguments": only}
+    parameters = list(inspect.signature(tool.forward).parameters.values()) if hasattr(tool, "forward") else None
+    if parameters is not None and not any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
+        order = [one.name for one in parameters]
+    return named | {order[at] if at < len(order) else f"argument {at + 1}": value for at, value in enumerate(given)}

@@ -57,7 +57,7 @@ class Send(Tool):
 
     name = "send_email"
     description = "Sends an e-mail."
-    inputs = {"to": {"type": "string", "description": "Address."}, "body": {"type": "string", "description": "Text."}}
+    inputs = {"to": {"type": "string", "description": "Address."}, "body": {"type": "string", "description": "Text."}}  # noqa: RUF012
     output_type = "string"
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Visit(Tool):
 
     name = "visit_page"
     description = "Reads a page."
-    inputs = {"url": {"type": "string", "description": "Address of the page."}}
+    inputs = {"url": {"type": "string", "description": "Address of the page."}}  # noqa: RUF012
     output_type = "string"
 
     def __init__(self, page: str = "") -> None:
