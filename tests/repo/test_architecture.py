@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": BELOW_MEMORY | {"scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "turns": VOCABULARY | FOUNDATIONS | {"memory", "scoped", "gating", "toolbox"},
-    "windows": VOCABULARY | FOUNDATIONS | {"scoped", "turns"},
+    "windows": VOCABULARY | FOUNDATIONS | {"scoped", "toolbox", "turns"},
     "replies": VOCABULARY | FOUNDATIONS | {"models"},  # how a reply is read is one thing, whoever asked for it
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
