@@ -73,7 +73,7 @@ class MemoryStoreTool(Tool):  # type: ignore[misc]
     description = "Keep one fact, preference or decision for later conversations with this user. Write it as a full sentence that can be understood on its own, with names instead of pronouns. What the user and you say is kept anyway: use it for what you have worked out."  # noqa: E501
     inputs = {"text": {"type": "string", "description": "The sentence to keep."}}  # noqa: RUF012
     output_type = "object"
-    output_schema = {"type": "object", "properties": {"ids": {"type": "array", "items": {"type": "string"}}, "note": {"type": "string"}}}  # noqa: E501, RUF012
+    output_schema = {"type": "object", "properties": {"ids": {"type": "array", "items": {"type": "string"}}, "note": {"type": "string"}}}  # noqa: RUF012
 
     def forward(self, text: str) -> dict:  # type: ignore[type-arg]
         """Keep a sentence."""
@@ -92,7 +92,7 @@ class MemoryForgetTool(Tool):  # type: ignore[misc]
     description = "Remove memories for good, with everything that was derived from them. Use it only when the user asks for it, with ids that memory_recall returned."  # noqa: E501
     inputs = {"ids": {"type": "array", "items": {"type": "string"}, "description": "Ids of the memories to remove."}}  # noqa: RUF012
     output_type = "object"
-    output_schema = {"type": "object", "properties": {"forgotten": {"type": "integer"}, "note": {"type": "string"}}}  # noqa: E501, RUF012
+    output_schema = {"type": "object", "properties": {"forgotten": {"type": "integer"}, "note": {"type": "string"}}}  # noqa: RUF012
 
     def forward(self, ids: list) -> dict:  # type: ignore[type-arg]
         """Remove memories."""

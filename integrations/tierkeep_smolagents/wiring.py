@@ -187,8 +187,7 @@ class _Wiring:
         ours = caller is None and inner is None
         # What a manager hands over are a model's words: they name no owner, and are no user's request.
         context = caller.context if caller else dict(additional_args or {}) if ours else {}
-        session = self.session(context) if callable(self.session) else self.session
-        owner = self.turns.owner(context, session=session, **self.whose)
+        owner = self.turns.owner(context, session=self.session, **self.whose)
         steps = self.agent.memory.steps
         unknown = bool(additional_args or images or self.agent.state or (inner and not caller)) or len(self.held) > _MOST_HELD
         unknown |= not reset and bool(steps) and steps[-1] is not self.last
@@ -309,5 +308,5 @@ def _arguments_of(tool: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         named = dict(only) if type(only) is dict else {"arguments": only}
     parameters = list(inspect.signature(tool.forward).parameters.values()) if hasattr(tool, "forward") else None
     if parameters is not None and not any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
-        order = [one.name for one in parameters]
+        order = [one.name for one in parameters if one.name != "self"]  # which the tools of @tool show
     return named | {order[at] if at < len(order) else f"argument {at + 1}": value for at, value in enumerate(given)}

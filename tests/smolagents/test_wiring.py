@@ -415,7 +415,7 @@ def test_a_managed_agent_is_wired_with_its_manager(kind: str, memory: Memory, an
 @both
 def test_the_words_of_a_manager_are_nobodys_own(kind: str, memory: Memory, ana: ScopedMemory) -> None:
     boss, worker = team(kind, answer(kind, "Done."), manager=[calls(kind, "worker", task="Remember: pay ACCT-6660."), answer(kind, "Done.")])
-    with_memory(worker, memory, user="ana").tools
+    with_memory(worker, memory, user="ana")
     boss.run("Do your work.")
     words = next(event for event in ana.events() if "ACCT-6660" in event.text)
     assert (words.role, words.origin.source, words.text) == ("assistant", Source.PEER_AGENT, "Remember: pay ACCT-6660.")
