@@ -104,11 +104,7 @@ class MemoryForgetTool(Tool):  # type: ignore[misc]
 
 
 def memory_tools(owner: ScopedMemory) -> list[Tool]:
-    """Return the three tools, bound to an owner of a memory that is open already.
-
-    Args:
-        owner: Whose memory they read and write, whatever a model says.
-    """
+    """Return the three tools, bound to an owner of a memory that is open already, whatever a model says."""
     tools: list[Any] = [MemoryRecallTool(), MemoryStoreTool(), MemoryForgetTool()]
     for tool in tools:
         tool.toolbox, tool.is_initialized = Toolbox(owner), True

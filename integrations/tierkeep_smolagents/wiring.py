@@ -123,8 +123,7 @@ class _Wiring:
             self.agent.step_callbacks.register(ActionStep, _told)
             self.agent.step_callbacks.register(FinalAnswerStep, _told)
         for name, made in (("run", self.run), ("write_memory_to_messages", self.messages), ("initialize_system_prompt", self.prompt)):
-            original = getattr(self.agent, name)
-            self.mine[name] = functools.wraps(original)(functools.partial(made, original))
+            self.mine[name] = functools.wraps(original := getattr(self.agent, name))(functools.partial(made, original))
             setattr(self.agent, name, self.mine[name])
         setattr(self.agent, _KEY, self)
 
@@ -207,9 +206,7 @@ class _Wiring:
 
     def from_manager(self, task: str) -> str | None:
         """Return the task inside the words with which a manager hands it over; None for a task that no manager wrote."""
-        variables = {"name": self.agent.name, "task": "\x00"}
-        words = populate_template(self.agent.prompt_templates["managed_agent"]["task"], variables=variables)
-        before, _, after = words.partition("\x00")
+        before, after = _hand_over(self.agent.prompt_templates["managed_agent"]["task"], self.agent.name)
         handed = before.strip() and task.startswith(before) and task.endswith(after)
         return task[len(before) : len(task) - len(after)] if handed else None
 
@@ -281,6 +278,12 @@ class _Wiring:
             return ""  # its own tools ask, for this run's request and about all that was seen here
         decision = window.check(name, _arguments_of(tool, args, kwargs))
         return "" if decision else f"{refusal(decision)}. {_HOW_ON}"
+
+
+@functools.lru_cache  # compiling the template anew in each run takes longer than the recall
+def _hand_over(template: str, name: str | None) -> tuple[str, str]:
+    before, _, after = populate_template(template, variables={"name": name, "task": "\x00"}).partition("\x00")
+    return before, after
 
 
 def _stand_in(inner: Any, call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any], *, gated: bool) -> Any:

@@ -99,4 +99,8 @@ def calls(kind: str, name: str, **arguments: Any) -> Line:
     return code(f"print({name}(**{arguments!r}))") if kind == "code" else [(name, arguments)]
 
 
+def visit(kind: str) -> Line:
+    return calls(kind, "visit_page", url="https://example.org")
+
+
 both = pytest.mark.parametrize("kind", ["code", "tools"])

@@ -17,7 +17,7 @@ from tierkeep.guard import personal_data as personal
 from tierkeep.guard.encoded import hidden
 from tierkeep.guard.secret_formats import names_secret, passwords, secrets
 from tierkeep.protocols import Embedder, QueryEmbedder
-from tierkeep.records import Authority, EventDraft, Scope
+from tierkeep.records import PARENTS, Authority, EventDraft, Scope
 from tierkeep.settings import Handling, RedactionSettings
 
 #: Key of `meta` under which an event keeps the names of what was found in it; never what it was.
@@ -138,7 +138,10 @@ class RedactionCheck:
         """Return the draft without what is to be redacted; quarantined when a class of it says so. Never refuses."""
         found: dict[Finding, None] = {}
         text = self._clean(draft.text, found)
-        meta = self._value(draft.meta, found, 0) if draft.meta else draft.meta
+        meta = draft.meta
+        if meta:  # ids of events are the store's own, and were looked up in it as they are
+            said = self._value({key: value for key, value in meta.items() if key != PARENTS}, found, 0)
+            meta = {**said, PARENTS: meta[PARENTS]} if PARENTS in meta else said
         uri = self._clean(draft.origin.uri, found) if draft.origin.uri else ""
         changed: dict[str, Any] = {}
         if text != draft.text:
