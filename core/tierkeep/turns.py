@@ -101,29 +101,22 @@ class Turns:
         if wrong is not None:
             raise SettingsError(f"{name} must map names of tools to values such as {example}: see {wrong!r}")
 
-    def owner(self, context: Any, *, session: str | None = None, **parts: Part) -> ScopedMemory:
+    def owner(self, context: Any, *, session: Part = None, **parts: Part) -> ScopedMemory:
         """Return whose memory a run works with.
 
         Args:
             context: The run's own context, in whatever form the framework has it; functions among the parts are given it.
-            session: The conversation, when the framework knows it.
+            session: The conversation, when the framework knows it: a text, or a function of the context.
             **parts: tenant, user and agent: a text, a function of the context, or None for a part that the application does not use.
 
         Raises:
             ScopeError: No part is given, or one that is given has no value in this run: nobody's memory is read then, and never another's.
         """
-        named: dict[str, str] = {}
-        for name, part in parts.items():
-            if part is None:
-                continue
-            try:
-                value = part(context) if callable(part) else part
-            except (LookupError, AttributeError, TypeError) as error:
-                raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
+        named = {name: _read(name, part, context) for name, part in parts.items() if part is not None}
+        for name, value in named.items():
             if not isinstance(value, str) or not value.strip():
                 raise ScopeError(f"this run does not say whose memory it is: its context gives no {name}", field=name)
-            named[name] = value
-        return self._memory.scope(**named, session=session or None)
+        return self._memory.scope(**named, session=_read("session", session, context) or None)
 
     def recall(self, owner: ScopedMemory, question: str, *, seen: Iterable[str] = (), key: Hashable = None) -> Evidence:
         """Return what the memory has for a message. Never raises for the memory's own troubles: then it is empty, and `note` says why.
@@ -258,6 +251,13 @@ class Turns:
     arecall = twin(recall)
     akeep = twin(keep)
     acheck = twin(check)
+
+
+def _read(name: str, part: Part, context: Any) -> Any:
+    try:
+        return part(context) if callable(part) else part
+    except (LookupError, AttributeError, TypeError) as error:
+        raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
 
 
 def in_front(evidence: Evidence, text: str) -> str:

@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "items": VOCABULARY | FOUNDATIONS | {"admitting", "conditions", "item_intake", "retrieve", "scoped"},
     "turns": VOCABULARY | FOUNDATIONS | {"memory", "scoped", "gating", "toolbox"},
     "conversation": VOCABULARY | {"scoped", "toolbox", "turns"},
+    "windows": VOCABULARY | FOUNDATIONS | {"scoped", "toolbox", "turns"},
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
@@ -260,6 +261,7 @@ def test_every_folder_is_a_package_with_a_docstring(core: list[Any], known: set[
 #: What an integration may know of the core: the public names, and what stands one level down for those who build on it.
 FOR_ADAPTERS = {
     PUBLIC, "errors", "records", "protocols", "settings", "gating", "guarding", "scoped", "turns", "toolbox", "items", "conversation",
+    "windows",
 }  # fmt: skip
 #: A single module of a stage: what every framework's models need.
 MODULES_FOR_ADAPTERS = {"models.framework"}

@@ -26,6 +26,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("clock", "clock_reads"): "it is the clock",
     ("background", "blanket_excepts"): "what was written is stored: a model of the caller's own that fails must not fail the write",
     ("models.chroma_functions", "blanket_excepts"): "a function of somebody else's raises what it likes: it is passed on as ModelError",
+    ("models.framework", "blanket_excepts"): "somebody else's client raises what it likes: it is raised again on the caller's thread",
     ("streaming", "blanket_excepts"): "an error of the work is not swallowed: it is raised again on the reader's thread",
     ("ledger.connections", "clock_reads"): "waiting for another process's lock is real waiting; a clock that stands still never gives up",
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from threading import Thread
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,23 +20,37 @@ from tierkeep.protocols import ChatReply, ChatRequest
 from tierkeep.tokens import EstimateCounter
 
 _T = TypeVar("_T")
+#: What a model may refuse, with the words that its refusals have.
+_REFUSALS = {
+    "response_format": ("response_format", "response format", "structured", "json_schema", "json schema", "grammar"),
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_new_tokens"),
+}
 _SHAPE = "Reply with one JSON object and nothing else. It must fit this JSON schema:\n"
 
 
 def outcome(call: Callable[[], _T], label: str, timeout_s: float | None = None) -> _T:
-    """Return what a call returns.
+    """Return what a call to somebody else's client gives. Past the limit it is not waited for, and goes on, because nothing can end it.
 
     Args:
         call: Somebody else's function, which may raise anything.
         label: What the model is called in an error.
-        timeout_s: Seconds after which it is no longer waited for; its thread still runs to the end.
+        timeout_s: Seconds after which it is no longer waited for; None for ever.
 
     Raises:
         ModelError: It failed, or took too long.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="tierkeep-model")
-    future: Future[_T] = pool.submit(call)
-    pool.shutdown(wait=False)
+    future: Future[_T] = Future()
+    context = copy_context()  # tracers of the other library keep theirs in it
+
+    def settle() -> None:
+        try:
+            future.set_result(context.run(call))
+        except Exception as error:  # noqa: BLE001 - it is raised again on the caller's thread
+            future.set_exception(error)
+
+    # A daemon: a client that hangs must not keep the interpreter from ending.
+    Thread(target=settle, name="tierkeep-model", daemon=True).start()
     try:
         error = future.exception(timeout_s)
     except TimeoutError:
@@ -43,6 +60,39 @@ def outcome(call: Callable[[], _T], label: str, timeout_s: float | None = None) 
     if error is not None:
         raise ModelError(f"{label} failed: {type(error).__name__}: {error}") from error
     return future.result()
+
+
+class Accepted:
+    """Which options a model takes: one that it has refused is not sent to it again.
+
+    Args:
+        label: What the model is called in an error.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._refused: frozenset[str] = frozenset()
+
+    def call(self, client: Callable[..., _T], options: Mapping[str, Any]) -> _T:
+        """Return what the client gives, called with those of the options that it takes.
+
+        Args:
+            client: The call.
+            options: Of response_format, temperature and max_tokens.
+
+        Raises:
+            ModelError: It failed, and not because of an option.
+        """
+        while True:
+            sent = {name: value for name, value in options.items() if name not in self._refused}
+            try:
+                return outcome(partial(client, **sent), self._label)
+            except ModelError as error:
+                words = str(error).lower()
+                refused = {name for name in sent if error.__cause__ and any(word in words for word in _REFUSALS.get(name, ()))}
+                if not refused:
+                    raise
+                self._refused |= refused
 
 
 class FrameworkChat:
