@@ -1,0 +1,37 @@
+"""tierkeep as the memory of Hermes agent: a `MemoryProvider` that recalls before a turn and keeps what the turn brought.
+
+In the environment in which Hermes is installed:
+
+```console
+$ pip install tierkeep
+$ python -m tierkeep_hermes      # writes $HERMES_HOME/plugins/tierkeep/
+$ hermes memory setup            # choose tierkeep
+```
+
+Hermes finds memory providers in folders only. Its loader reads this file for the words `register_memory_provider` and calls `register`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from .config import Config, install
+from .provider import TierkeepProvider
+
+__all__ = ["Config", "TierkeepProvider", "install", "register"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def register(ctx: Any) -> None:
+    """Hand the provider to Hermes.
+
+    Args:
+        ctx: Hermes' context. The one of its general plugin loader, which comes through the entry point, takes no memory providers: then
+            nothing is registered, and the log says which command makes the folder that is looked for.
+    """
+    if not hasattr(ctx, "register_memory_provider"):
+        _LOG.warning("Hermes takes memory providers from $HERMES_HOME/plugins/ only: run python -m tierkeep_hermes")
+        return
+    ctx.register_memory_provider(TierkeepProvider())
