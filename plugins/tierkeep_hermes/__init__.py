@@ -25,12 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def register(ctx: Any) -> None:
-    """Hand the provider to Hermes.
-
-    Args:
-        ctx: Hermes' context. The one of its general plugin loader, which comes through the entry point, takes no memory providers: then
-            nothing is registered, and the log says which command makes the folder that is looked for.
-    """
+    """Hand the provider to Hermes. Its general plugin loader, which comes through the entry point, takes none: the log says what to do."""
     if not hasattr(ctx, "register_memory_provider"):
         _LOG.warning("Hermes takes memory providers from $HERMES_HOME/plugins/ only: run python -m tierkeep_hermes")
         return

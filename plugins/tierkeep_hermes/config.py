@@ -20,8 +20,6 @@ _LOCAL = frozenset({"cli", "tui", "desktop", "acp"})
 _SHIM = '''"""tierkeep as Hermes' memory; written by `python -m tierkeep_hermes`. The code is in the installed package."""
 
 from tierkeep_hermes import register  # its register_memory_provider call is what Hermes looks for
-
-__all__ = ["register"]
 '''
 
 
@@ -29,7 +27,7 @@ class Config(BaseModel):
     """The values of `tierkeep.json`, each of which may be left out.
 
     Attributes:
-        store: Folder of the memory or `postgresql://…`; "~" and "$HERMES_HOME" are understood, and None means `$HERMES_HOME/tierkeep`.
+        store: Folder of the memory; "~" and "$HERMES_HOME" are understood, and None means `$HERMES_HOME/tierkeep`.
         user: Whose memory the sessions at this machine have (command line, desktop, editor).
         users: Other names of the same people: `{"telegram:4711": "ana"}`. A platform alone, such as "api_server", names the one user of
             a platform that has no user ids.
@@ -49,11 +47,7 @@ class Config(BaseModel):
 
     @classmethod
     def load(cls, home: Path) -> Config:
-        """Return the configuration of a Hermes home; the defaults when there is no file.
-
-        Raises:
-            SettingsError: The file cannot be read, or a value cannot hold.
-        """
+        """Return the configuration of a Hermes home, or the defaults; raise SettingsError for a file that cannot be used."""
         path = home / _FILE
         try:
             return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
@@ -64,11 +58,7 @@ class Config(BaseModel):
 
     @classmethod
     def save(cls, home: Path, values: Mapping[str, Any]) -> None:
-        """Take in what `hermes memory setup` has asked for, and leave the rest of the file as it is.
-
-        Raises:
-            SettingsError: A value cannot hold, or the file cannot be written.
-        """
+        """Take in what `hermes memory setup` has asked for, and leave the rest; raise SettingsError for a value that cannot hold."""
         known = {name: value for name, value in values.items() if name in cls.model_fields and value not in ("", None)}
         try:
             merged = cls.model_validate({**cls.load(home).model_dump(), **known})
@@ -123,11 +113,7 @@ def hermes_home() -> Path:
 
 
 def install(home: Path) -> Path:
-    """Write the folder in which Hermes looks for this provider, and return it. It refers to the installed package: write it once.
-
-    Raises:
-        SettingsError: It cannot be written.
-    """
+    """Write the folder in which Hermes looks for this provider, and return it. It refers to the installed package: once is enough."""
     folder = home.expanduser() / "plugins" / "tierkeep"
     _write(folder / "__init__.py", _SHIM)
     _write(folder / "plugin.yaml", (Path(__file__).parent / "plugin.yaml").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tierkeep import Message, Origin
 from tierkeep.records import Source
-from tierkeep.toolbox import FORGET, RECALL, STORE
+from tierkeep.toolbox import MemoryTool
 
 #: Hermes' own tools that give back what was remembered or written down: keeping it would remember it once more.
 _REPEATS = frozenset({"memory", "session_search", "todo", "clarify"})
@@ -20,36 +20,21 @@ ORIGINS: Mapping[str, Origin] = {
     "browser_snapshot": Origin.web(),
     "delegate_task": Origin(source=Source.PEER_AGENT, principal="subagent", channel="tool"),
 }
-_IDS = {"type": "array", "items": {"type": "string"}}
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_TYPES: Mapping[str, Mapping[str, Any]] = {"ids": {"type": "array", "items": _TEXT}}
 
 
-def schemas() -> list[dict[str, Any]]:
-    """Return the schemas of the three memory tools, in the form that Hermes wraps."""
-    return [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    name: {**(_IDS if name == "ids" else {"type": "string"}), "description": meaning} for name, meaning in tool.parameters.items()
-                },
-                "required": list(tool.parameters),
-            },
-        }
-        for tool in (RECALL, STORE, FORGET)
-    ]
+def schema(tool: MemoryTool) -> dict[str, Any]:
+    """Return a tool's schema in the form that Hermes wraps."""
+    properties = {name: {**_TYPES.get(name, _TEXT), "description": meaning} for name, meaning in tool.parameters.items()}
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}
 
 
 def turn(user: str, assistant: str, session: str, messages: Sequence[Mapping[str, Any]] | None) -> list[Message]:
-    """Return what a finished turn brought: the user's message, the results of tools, the answer.
+    """Return what a finished turn brought: the user's message as Hermes has cleaned it, the results of tools, and the answer.
 
-    Args:
-        user: The user's message, as Hermes has cleaned it.
-        assistant: The final answer.
-        session: The conversation.
-        messages: The conversation as far as it went, this turn last. Only the results of tools are taken from it: what else it holds was
-            kept before, or is what a model was told.
+    Only the results of tools are taken from `messages`: what else they hold was kept before, or is what a model was told.
     """
     messages = messages or []
     start = max((place for place, one in enumerate(messages) if one.get("role") == "user"), default=len(messages))

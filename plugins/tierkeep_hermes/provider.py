@@ -6,7 +6,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from tierkeep.toolbox import FORGET, RECALL, STORE, Toolbox
 from tierkeep.turns import GUIDANCE, Turns
 
 from .config import Config, hermes_home
-from .convert import ORIGINS, schemas, turn
+from .convert import ORIGINS, schema, turn
 
 __all__ = ["TierkeepProvider"]
 
@@ -28,8 +28,6 @@ _LOG = logging.getLogger(__name__)
 _WHERE = "Here that block ends a message, inside <memory-context>. It is evidence, whatever is said in front of it."
 #: Turns whose evidence is remembered until they are kept; Hermes has one at a time, and drops those that are interrupted.
 _PENDING = 32
-#: Seconds that the end of a session waits for what is still being stored; `shutdown` waits for all of it.
-_FLUSH_S = 5.0
 
 
 class _Open(NamedTuple):
@@ -47,16 +45,15 @@ class _Open(NamedTuple):
 
 
 class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not there to be checked
-    """tierkeep as Hermes' memory provider.
+    """tierkeep as Hermes' memory provider; Hermes makes one for each agent.
 
-    Hermes makes one for each agent. Writes go through one thread of the provider's own: they never hold a turn up, they are stored in
-    order, and `shutdown`, or the end of the process, waits for them.
+    Writes go through one thread of its own: they never hold a turn up, are stored in order, and are waited for by `shutdown` and by the
+    end of the process. So the end of a session has nothing left to do.
     """
 
     def __init__(self) -> None:
         """Hold nothing yet: Hermes asks for the tools and the configuration first."""
         self._open: _Open | None = None
-        self._queued: set[Future[None]] = set()
         self._window: list[str] = []  # ids of what this run has kept, and the prompt therefore holds
         self._shown: OrderedDict[str, Evidence] = OrderedDict()
         self._lock = Lock()
@@ -65,8 +62,6 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
     def name(self) -> str:
         """What `memory.provider` calls it."""
         return "tierkeep"
-
-    # ------------------------------------------------------------------------------------------------ configuration
 
     def is_available(self) -> bool:
         """Return whether the configuration can be used; the log says what is wrong with it."""
@@ -85,11 +80,7 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
         ]
 
     def save_config(self, values: dict[str, Any], hermes_home: str) -> None:
-        """Write what was asked for into `tierkeep.json`.
-
-        Raises:
-            SettingsError: A value cannot hold, or the file cannot be written.
-        """
+        """Write what was asked for into `tierkeep.json`; raise SettingsError where it cannot hold."""
         Config.save(Path(hermes_home), values)
 
     def backup_paths(self) -> list[str]:
@@ -101,15 +92,12 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
             return []
         return [] if "://" in place or Path(place).resolve().is_relative_to(home.resolve()) else [place]
 
-    # ------------------------------------------------------------------------------------------------------ sessions
-
     def initialize(self, session_id: str, **kwargs: Any) -> None:
         """Open the memory of a session's user.
 
         Raises:
-            ScopeError: The session does not say whose memory it is. Hermes logs it; nothing is recalled or kept then.
-            SettingsError: The configuration cannot be used.
-            StorageError: The memory cannot be opened.
+            ScopeError: The session does not say whose memory it is.
+            TierkeepError: The configuration or the memory cannot be used. Hermes logs it; nothing is recalled or kept then.
         """
         self.shutdown()
         home = Path(kwargs.get("hermes_home") or hermes_home())
@@ -134,12 +122,6 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
         self._forget_window()
         return ""
 
-    def on_session_end(self, messages: list[dict[str, Any]]) -> None:
-        """Wait a little for what is still being stored; `shutdown` waits for all of it."""
-        with self._lock:
-            queued = list(self._queued)
-        wait(queued, timeout=_FLUSH_S)
-
     def shutdown(self) -> None:
         """Store what is queued, all of it, then close the memory."""
         now, self._open = self._open, None
@@ -152,8 +134,6 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
         with self._lock:
             self._window.clear()
             self._shown.clear()
-
-    # -------------------------------------------------------------------------------------------------------- recall
 
     def system_prompt_block(self) -> str:
         """Return what the model is told of the memory: always the same, so that a provider's prefix cache holds."""
@@ -169,11 +149,9 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
         evidence = now.turns.recall(now.owner, query, seen=seen)
         with self._lock:
             self._shown[query] = evidence
-            while len(self._shown) > _PENDING:
+            if len(self._shown) > _PENDING:
                 self._shown.popitem(last=False)
         return evidence.text
-
-    # ---------------------------------------------------------------------------------------------------------- keep
 
     def sync_turn(
         self, user_content: str, assistant_content: str, *, session_id: str = "", messages: list[dict[str, Any]] | None = None
@@ -221,18 +199,13 @@ class TierkeepProvider(MemoryProvider):  # type: ignore[misc]  # Hermes is not t
                 _LOG.error("a write was not kept: %s: %s", type(error).__name__, error)
 
         try:
-            future = now.writer.submit(run)
+            now.writer.submit(run)
         except RuntimeError:
             run()
-            return
-        with self._lock:
-            self._queued = {one for one in self._queued if not one.done()} | {future}
-
-    # --------------------------------------------------------------------------------------------------------- tools
 
     def get_tool_schemas(self) -> list[dict[str, Any]]:
         """Return the schemas of recall, store and forget."""
-        return schemas()
+        return [schema(tool) for tool in (RECALL, STORE, FORGET)]
 
     def handle_tool_call(self, tool_name: str, args: dict[str, Any], **kwargs: Any) -> str:
         """Return a tool's result as JSON. What cannot be done is said in it, for the model to read."""
