@@ -1,6 +1,7 @@
 """A Hermes home, and the provider in it. Hermes itself pins every package it needs, so it lives in an environment of its own:
 
-    python -m venv hermes && hermes/bin/pip install hermes-agent==0.19.0 numpy snowballstemmer pytest pytest-timeout pytest-asyncio hypothesis
+    python -m venv hermes
+    hermes/bin/pip install hermes-agent==0.19.0 numpy snowballstemmer pytest pytest-timeout pytest-asyncio hypothesis
     PYTHONPATH=core:plugins hermes/bin/python -m pytest tests/hermes
 
 Elsewhere its published contract stands in for it, and what needs Hermes' loader is skipped.

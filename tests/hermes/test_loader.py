@@ -1,4 +1,4 @@
-"""The plugin inside the real Hermes agent: its loader, its memory manager, its agent. Skipped where Hermes is not installed (see conftest)."""
+"""The plugin inside the real Hermes agent: its loader, its memory manager, its agent. Skipped where it is not installed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ pytest.importorskip("hermes_cli", reason="Hermes agent lives in an environment o
 
 from agent.memory_manager import MemoryManager, build_memory_context_block
 from agent.memory_provider import MemoryProvider
+
 from tierkeep_hermes import TierkeepProvider, install
 
 from .published import MemoryProvider as Published
@@ -110,7 +111,7 @@ def test_a_turn_through_the_manager(manager: Callable[..., MemoryManager]) -> No
     second.shutdown_all()
 
 
-def test_a_session_without_a_user_is_closed_and_hermes_goes_on(manager: Callable[..., MemoryManager], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_session_without_a_user_is_closed(manager: Callable[..., MemoryManager], caplog: pytest.LogCaptureFixture) -> None:
     stranger = manager("s1", platform="telegram")
     assert "does not say who its user is" in caplog.text
     assert stranger.prefetch_all("What is my cat called?") == ""

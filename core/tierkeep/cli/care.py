@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ForgetIds = Annotated[list[str] | None, typer.Option("--id", help="An event to forget; may be given several times.")]
 _All = Annotated[bool, typer.Option("--all", help="Everything of this owner.")]
-_EXPORT_JSON = "With --output: print one JSON document about the export. The export itself is what --format says, with or without."
+_EXPORT_JSON = "With --output: print one JSON document about the export. The export is JSON lines (JSONL) or Markdown, with or without."
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

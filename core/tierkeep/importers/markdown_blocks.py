@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Levels of lists and quotes that are followed, two for each; no person writes so many, and a parser may not be led on for ever.
 _MAX_NESTING = 100
 _HEADING_CHARS = 200
+#: Where a line of the source ends within a paragraph. No text holds it: the parser takes every NUL out.
+_WRAP = "\x00"
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n\s*[\w.-]+[ \t]*:(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 #: What Hermes agent writes between the entries of its files.
 _SECTION_SIGN = re.compile(r"^[ \t]*§[ \t]*$", re.MULTILINE)
@@ -112,7 +114,7 @@ class _Walk:
 
     def _heading(self, node: SyntaxTreeNode) -> None:
         level = int(node.tag[1:])
-        text = self._inline(node).text.replace("\n", " ").strip()
+        text = self._inline(node).text.replace(_WRAP, " ").replace("\n", " ").strip()
         self._headings = [(above, title) for above, title in self._headings if above < level]
         if text:
             self._headings.append((level, text[:_HEADING_CHARS]))
@@ -122,24 +124,24 @@ class _Walk:
         if len(node.children) > 1 and node.children[0].type == "paragraph":
             said = self._inline(node.children[0])
             if said.text.endswith(":") and said.mark is None:
-                yield from self.all(node.children[1:], (*labels, said.text.rstrip(": ")[:_HEADING_CHARS]))
+                yield from self.all(node.children[1:], (*labels, said.text.replace(_WRAP, " ").rstrip(": ")[:_HEADING_CHARS]))
                 return
         yield from self.all(node.children, labels)
 
     def _paragraph(self, node: SyntaxTreeNode, labels: tuple[str, ...]) -> Iterator[Block]:
         said = self._inline(node)
-        lines = [line for line in said.text.split("\r") if line.strip()]
+        lines = [line for line in said.text.split(_WRAP) if line.strip()]
         if len(lines) > 1 and said.mark is None and all(map(_LABELLED.match, lines)):  # "Name: Ana", "City: Lisbon": a list in all but form
             for line in lines:
                 yield self._block(node, line, labels)
         elif said.text:
-            yield self._block(node, said.text.replace("\r", " "), labels, lead=said.lead, mark=said.mark)
+            yield self._block(node, said.text.replace(_WRAP, " "), labels, lead=said.lead, mark=said.mark)
 
     def _table(self, node: SyntaxTreeNode, labels: tuple[str, ...]) -> Iterator[Block]:
         head: list[str] = []
         for part in node.children:
             for row in part.children:
-                cells = [self._inline(cell).text.replace("\r", " ") for cell in row.children]
+                cells = [self._inline(cell).text.replace(_WRAP, " ") for cell in row.children]
                 if part.type == "thead":
                     head = cells
                     continue
@@ -156,7 +158,7 @@ class _Walk:
         return Block(said, headings, node.map[0] + 1 if node.map else 0, lead, mark, language)
 
     def _inline(self, node: SyntaxTreeNode) -> _Inline:
-        """Return the text inside a block; a line of the source ends in a carriage return, a line break in a line feed."""
+        """Return the text inside a block; a line of the source ends in `_WRAP`, a line break in a line feed."""
         inlines = [child.token for child in node.children if child.type == "inline"]
         tokens = [token for inline in inlines if inline is not None for token in inline.children or ()]
         said: list[str] = []
@@ -177,7 +179,7 @@ class _Walk:
             elif token.type == "html_inline":
                 mark = mark or self._html(token.content, said)
             else:
-                piece = {"softbreak": "\r", "hardbreak": "\n"}.get(token.type, token.content)
+                piece = {"softbreak": _WRAP, "hardbreak": "\n"}.get(token.type, token.content)
                 if piece and not bold and lead is None:
                     lead = ""  # it does not begin in bold
                 said.append(piece)

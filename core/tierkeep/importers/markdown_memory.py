@@ -148,7 +148,7 @@ def _day(text: str) -> date | None:
 def _as_it_was(block: Block, mark: Mark, source: ImportFile) -> Found:
     """Return a line of our own export that nobody has changed: with its id, so that it is stored once."""
     claimed = mark.values.get("from", "")
-    origin = _origin(source, claimed if claimed in FROM_OUTSIDE else "")
+    origin = _origin(source, block.lead, claimed if claimed in FROM_OUTSIDE else "")
     return Found(mark.values.get("session") or source.stem, ROLES.get(mark.values.get("role", ""), "user"), block.text, Place(block.line),
                  speaker=block.lead, at=_moment(mark), own_id=mark.id, meta=_meta(block, source), origin=origin, keeps_id=True)  # fmt: skip
 
@@ -163,8 +163,9 @@ def _new(block: Block, source: ImportFile, day: date | None, made: Counter[str])
     session = f"{source.stem} {dated}" if dated and dated != day else source.stem
     if block.mark is not None:  # a line of ours that somebody has edited
         session = block.mark.values.get("session") or session
-    return Found(session, "user", block.text, Place(block.line), speaker=block.lead or source.name, at=dated, own_id=own_id,
-                 meta=_meta(block, source), origin=_origin(source))  # fmt: skip
+    speaker = block.lead or source.name
+    return Found(session, "user", block.text, Place(block.line), speaker=speaker, at=dated, own_id=own_id, meta=_meta(block, source),
+                 origin=_origin(source, speaker))  # fmt: skip
 
 
 def _ours(mark: Mark, block: Block) -> bool:
@@ -190,9 +191,7 @@ def _meta(block: Block, source: ImportFile) -> dict[str, object]:
     }
 
 
-def _origin(source: ImportFile, outside: str = "") -> Origin:
+def _origin(source: ImportFile, speaker: str, outside: str = "") -> Origin:
     """Return the origin of a line: an import that is screened, or from outside where the line says that it was."""
-    domain = f"import:{source.name}"
-    if outside:
-        return Origin(source=Source(outside), channel="import", uri=source.name, trust_domain=domain)
-    return Origin.imported(source.name).model_copy(update={"channel": MEMORY_FILE, "trust_domain": domain})
+    kind, channel = (Source(outside), "import") if outside else (Source.IMPORTED, MEMORY_FILE)
+    return Origin(source=kind, principal=speaker, channel=channel, uri=source.name, trust_domain=f"import:{source.name}")
