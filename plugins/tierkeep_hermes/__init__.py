@@ -17,9 +17,8 @@ import logging
 from typing import Any
 
 from .config import Config, install
-from .provider import TierkeepProvider
 
-__all__ = ["Config", "TierkeepProvider", "install", "register"]
+__all__ = ["Config", "install", "register"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,4 +28,6 @@ def register(ctx: Any) -> None:
     if not hasattr(ctx, "register_memory_provider"):
         _LOG.warning("Hermes takes memory providers from $HERMES_HOME/plugins/ only: run python -m tierkeep_hermes")
         return
+    from .provider import TierkeepProvider  # needs Hermes; the configuration and the command do not
+
     ctx.register_memory_provider(TierkeepProvider())

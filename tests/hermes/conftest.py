@@ -50,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def start(home: Path) -> Iterator[Callable[..., Any]]:
     """Starts providers as Hermes does; they are shut down after the test."""
-    from tierkeep_hermes import TierkeepProvider
+    from tierkeep_hermes.provider import TierkeepProvider
 
     started: list[TierkeepProvider] = []
 

@@ -16,7 +16,8 @@ pytest.importorskip("hermes_cli", reason="Hermes agent lives in an environment o
 from agent.memory_manager import MemoryManager, build_memory_context_block
 from agent.memory_provider import MemoryProvider
 
-from tierkeep_hermes import TierkeepProvider, install
+from tierkeep_hermes import install
+from tierkeep_hermes.provider import TierkeepProvider
 
 from .published import MemoryProvider as Published
 

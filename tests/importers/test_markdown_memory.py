@@ -11,7 +11,6 @@ import pytest
 from tierkeep import Authority, Memory
 from tierkeep.errors import ImportFormatError, LimitError, MissingExtraError
 from tierkeep.importers import ImportFile, MarkdownMemory, ReadOptions, detect, memory_files, read
-from tierkeep.importers import markdown_memory as module
 from tierkeep.records import MEMORY_FILE, Source
 
 from .support import load
@@ -196,10 +195,10 @@ def test_a_broken_encoding_names_the_line() -> None:
     assert texts(b"- caf\xe9\n", encoding="latin-1") == ["caf\u00e9"]
 
 
-def test_a_file_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_FILE", 20)
+def test_a_file_that_is_too_large_is_refused() -> None:
+    source = ImportFile("MEMORY.md", data=b"- a line of more than twenty bytes\n")
     with pytest.raises(LimitError, match="split it"):
-        load("MEMORY.md", "- a line of more than twenty bytes\n")
+        list(read(source, MarkdownMemory(max_file=20), ReadOptions()))
 
 
 def test_a_line_that_is_too_long_can_be_left_out() -> None:
@@ -286,11 +285,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         memory_files(tmp_path)
 
 
-@pytest.mark.parametrize(("limit", "most"), [("MAX_FILES", 1), ("MAX_FOLDER", 5), ("MAX_FILE", 4)])
-def test_limits_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
-    monkeypatch.setattr(module, limit, most)
+@pytest.mark.parametrize("limit", [{"max_files": 1}, {"max_folder": 5}, {"max_file": 4}], ids=str)
+def test_limits_of_a_folder(tmp_path: Path, limit: dict[str, int]) -> None:
     with pytest.raises(LimitError):
-        memory_files(tree(tmp_path, MEMORY="- a", USER="- bcd"))
+        memory_files(tree(tmp_path, MEMORY="- a", USER="- bcd"), **limit)
 
 
 def test_a_folder_reads_like_its_files(tmp_path: Path) -> None:

@@ -38,10 +38,17 @@ _LONGEST_ID = 256
 
 
 class MarkdownMemory:
-    """Reads a memory file. Every message counts as imported, whoever the file says is speaking."""
+    """Reads a memory file. Every message counts as imported, whoever the file says is speaking.
+
+    Args:
+        max_file: Bytes that it may have.
+    """
 
     name = "markdown"
     about = "Memory files in Markdown: MEMORY.md, USER.md, CLAUDE.md, daily notes, or a folder with them"
+
+    def __init__(self, max_file: int = MAX_FILE) -> None:
+        self._max_file = max_file
 
     def sniff(self, head: str, path: Path) -> bool:
         """Return whether it is a memory file by its name, or any other Markdown file that is no chat."""
@@ -53,10 +60,10 @@ class MarkdownMemory:
         """Yield the statements of the file, in order.
 
         Raises:
-            LimitError: The file is longer than `MAX_FILE`.
+            LimitError: The file is longer than `max_file`.
             MissingExtraError: markdown-it-py is not installed.
         """
-        _check_size(source.path, source.size)
+        _check_size(source.path, source.size, self._max_file)
         made: Counter[str] = Counter()
         day = _day(source.stem)
         for block in blocks(source.text(), tally.skipped):
@@ -69,15 +76,24 @@ class MarkdownMemory:
             yield _new(block, source, day, made)
 
 
-def memory_files(folder: Path, encoding: str = "utf-8") -> tuple[list[ImportFile], list[str]]:
+def memory_files(
+    folder: Path, encoding: str = "utf-8", *, max_file: int = MAX_FILE, max_files: int = MAX_FILES, max_folder: int = MAX_FOLDER
+) -> tuple[list[ImportFile], list[str]]:
     """Return the memory files of a folder or an agent's workspace in order, and the names of other Markdown files, which are left out.
 
     Memory files are those that are called so (`MEMORY.md`, `USER.md`, `CLAUDE.md`, a day) and all that stand in `memory` or `memories`. In
     a folder without any, every Markdown file is taken. Hidden folders and empty files are passed over.
 
+    Args:
+        folder: The folder.
+        encoding: Text encoding of the files.
+        max_file: Bytes that one file may have.
+        max_files: Files that may be taken.
+        max_folder: Bytes that all of them may have.
+
     Raises:
-        ImportFormatError: It is no folder, or has no Markdown file; a link leads out of it; a file cannot be read.
-        LimitError: There are more than `MAX_FILES`, or they are too large.
+        ImportFormatError: It has no Markdown file, a link leads out of it, or a file cannot be read.
+        LimitError: There are too many files, or they are too large.
     """
     root = folder.resolve()
     found = sorted(_markdown_in(folder, root), key=lambda path: path.relative_to(folder).as_posix())
@@ -85,15 +101,15 @@ def memory_files(folder: Path, encoding: str = "utf-8") -> tuple[list[ImportFile
     taken = [path for path in found if _is_memory(path) or _FOLDERS & above[path]] or found
     if not taken:
         raise ImportFormatError(f"{folder}: there is no Markdown file in this folder", path=str(folder))
-    if len(taken) > MAX_FILES:
-        raise LimitError(f"{folder}: {len(taken):,} memory files, the limit is {MAX_FILES:,}; name a part of it", limit=MAX_FILES,
+    if len(taken) > max_files:
+        raise LimitError(f"{folder}: {len(taken):,} memory files, the limit is {max_files:,}; name a part of it", limit=max_files,
                          actual=len(taken))
     sources, total = [], 0
     for path in taken:
-        data = _bytes_of(path)
+        data = _bytes_of(path, max_file)
         total += len(data)
-        if total > MAX_FOLDER:
-            raise LimitError(f"{folder}: more than {MAX_FOLDER // 2**20} MiB of memory files; name a part of it", limit=MAX_FOLDER,
+        if total > max_folder:
+            raise LimitError(f"{folder}: more than {max_folder // 2**20} MiB of memory files; name a part of it", limit=max_folder,
                              actual=total)
         if data.strip():
             sources.append(ImportFile(path.relative_to(folder), encoding=encoding, data=data))
@@ -112,23 +128,23 @@ def _markdown_in(folder: Path, root: Path) -> Iterator[Path]:
         yield from (path for path in files if not path.is_symlink())  # what a link inside leads to is met by itself
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, most: int) -> bytes:
     """Read a file that was no link a moment ago, and must not be one now."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ImportFormatError(f"{path}: this is not a file", path=str(path))
-            data = file.read(MAX_FILE + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise ImportFormatError(f"{path}: the file cannot be read: {error.strerror or error}", path=str(path)) from error
-    _check_size(path, len(data))
+    _check_size(path, len(data), most)
     return data
 
 
-def _check_size(path: Path, size: int) -> None:
-    if size > MAX_FILE:
-        raise LimitError(f"{path}: a memory file of more than {MAX_FILE // 2**20} MiB; split it", limit=MAX_FILE, actual=size)
+def _check_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise LimitError(f"{path}: a memory file of more than {most // 2**20} MiB; split it", limit=most, actual=size)
 
 
 def _is_memory(path: Path) -> bool:
