@@ -75,6 +75,8 @@ class Source(StrEnum):
 FROM_OUTSIDE = frozenset({Source.TOOL_UNTRUSTED, Source.WEB, Source.DOCUMENT, Source.PEER_AGENT, Source.UNKNOWN})
 #: Origins that speak for the user themselves.
 FROM_USER = frozenset({Source.USER_DIRECT, Source.USER_CONFIRMED, Source.OPERATOR})
+#: Channel of a memory file of another agent: whoever imports it chose the file, and anybody may have told that agent what to write.
+MEMORY_FILE = "memory_file"
 
 
 class Authority(IntEnum):
@@ -92,7 +94,7 @@ class Origin(Frozen):
     Attributes:
         source: The class of the origin; decides the authority ceiling.
         principal: Who within that class: a user id, a tool's name, a peer's name.
-        channel: How it came in: "api", "import", "tool", "compaction".
+        channel: How it came in: "api", "import", "memory_file", "tool", "compaction".
         uri: Where it was read, for web pages and documents.
         trust_domain: Origins that can be compromised together share one; corroboration counts domains, not voices.
     """

@@ -50,7 +50,6 @@ def test_standard_input_is_remembered(shell: Any) -> None:
         (["add", "x\x00y"], "NUL"),
         (["add", "--file", "gone.txt"], "no such file"),
         (["add", "--file", ".", "--role", "user"], "--role"),
-        (["add", "--file", "."], "folder"),
         (["add", "--file", "x", "--format", "msn"], "msn"),
         (["add", "--file", "x", "--tz", "Mars/Olympus"], "Mars/Olympus"),
         (["add", "--file", "x", "--encoding", "klingon"], "klingon"),
@@ -110,9 +109,9 @@ def test_lines_whose_speaker_is_in_doubt_are_reported(shell: Any, file: Callable
 
 def test_the_formats_people_have_are_named_first(shell: Any, file: Callable[..., str]) -> None:
     shown = shell("add", "--help", COLUMNS="400").stdout
-    assert "One of chatgpt, claude, openai, transcript, " in shown
-    assert "chatgpt, claude, openai, transcript, " in shell.error("add", "-f", "x", "--format", "msn", code=2)["message"]
-    said = shell.error("add", "-f", file("notes.md", "# Rivers\n\nThey flow.\n"), code=2)["message"]
+    assert "One of chatgpt, claude, openai, markdown, transcript, " in shown
+    assert "chatgpt, claude, openai, markdown, transcript, " in shell.error("add", "-f", "x", "--format", "msn", code=2)["message"]
+    said = shell.error("add", "-f", file("notes.txt", "# Rivers\n\nThey flow.\n"), code=2)["message"]
     assert said.index("chatgpt") < said.index("tierkeep-bench")
 
 
@@ -197,12 +196,12 @@ def test_what_is_worth_knowing_is_told(shell: Any, file: Callable[..., str]) -> 
 
 
 def test_an_unknown_format_lists_the_known_ones(shell: Any, file: Callable[..., str]) -> None:
-    message = shell.error("add", "-f", file("a.md", "Only prose here.\nMore prose.\n"), code=2)["message"]
+    message = shell.error("add", "-f", file("a.txt", "Only prose here.\nMore prose.\n"), code=2)["message"]
     assert all(name in message for name in ("chatgpt", "claude", "openai", "transcript", "--format"))
 
 
 def test_a_format_can_be_forced(shell: Any, file: Callable[..., str]) -> None:
-    path = file("a.md", "Intro.\nAna: hi, all\nand more prose\nand more\nand more\n")
+    path = file("a.txt", "Intro.\nAna: hi, all\nand more prose\nand more\nand more\n")
     shell.error("add", "-f", path, code=2)
     assert shell.json("add", "-f", path, "--format", "transcript")["files"][0]["stored"] == 1
 

@@ -269,7 +269,7 @@ def test_example_is_short_and_runs_offline(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", start],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (CORE, ROOT / "integrations")))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (CORE, ROOT / "integrations", ROOT / "plugins")))},
         capture_output=True,
         text=True,
         check=False,

@@ -358,7 +358,7 @@ def test_only_the_speaker_called_me_is_the_user() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("notes.md", "# Rivers\n\nThey flow.\n\nSource: a book\n"),
+        ("notes.txt", "# Rivers\n\nThey flow.\n\nSource: a book\n"),
         ("config.yaml", "name: x\nversion: y\nname: z\n"),
         ("table.csv", "a,b\n1,2\n"),
         ("page.html", "<p>Ana: hi</p>"),

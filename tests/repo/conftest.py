@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core" / "tierkeep"
-ADAPTERS = ROOT / "integrations"
+#: Where packages of ours stand that are not the core: in frameworks, and inside other applications.
+ADAPTERS = (ROOT / "integrations", ROOT / "plugins")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def core() -> list[Module]:
 
 @pytest.fixture(scope="session")
 def adapters() -> list[Module]:
-    """Every module of the integrations, by name: "tierkeep_langchain.store"."""
-    return sorted((load(path, ADAPTERS) for path in ADAPTERS.rglob("*.py")), key=lambda module: module.name)
+    """Every module of the integrations and plugins that are Python packages, by name: "tierkeep_langchain.store"."""
+    packages = [(above, path.parent) for above in ADAPTERS for path in above.glob("tierkeep_*/__init__.py")]
+    return sorted((load(path, above) for above, package in packages for path in package.rglob("*.py")), key=lambda module: module.name)
 
 
 @pytest.fixture(scope="session")

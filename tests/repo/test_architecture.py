@@ -60,9 +60,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     PUBLIC: VOCABULARY | {"memory"},
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
+    "exporting": VOCABULARY | {"importers"},  # importers: the marks of a line, which are read there
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
     # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
-    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "evaluate", "demo", "guard"},
+    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard"},
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -90,6 +91,7 @@ ONLY_IN: dict[str, set[str]] = {
     "stdnum": {"guard"},
     "matplotlib": {"evaluate"},
     "scipy": {"evaluate"},
+    "markdown_it": {"importers"},
     "bm25s": {"evaluate"},
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
@@ -270,6 +272,7 @@ FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
     "tierkeep_llamaindex": {"llama_index"},
     "tierkeep_smolagents": {"smolagents"},
+    "tierkeep_hermes": {"agent", "hermes_constants"},  # Hermes agent's own modules
 }
 
 

@@ -24,6 +24,8 @@ NEEDED = (
     "tierkeep_langchain/py.typed",
     "tierkeep_llamaindex/py.typed",
     "tierkeep_smolagents/py.typed",
+    "tierkeep_hermes/py.typed",
+    "tierkeep_hermes/plugin.yaml",
 )
 
 
@@ -46,7 +48,8 @@ def test_wheel_holds(wheel: zipfile.ZipFile, name: str) -> None:
 
 
 def test_wheel_holds_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile, root: Path) -> None:
-    folders = [(root / "core", "tierkeep"), *((root / "integrations", path.name) for path in (root / "integrations").glob("tierkeep_*"))]
+    packages = [path.parent for above in ("integrations", "plugins") for path in (root / above).glob("tierkeep_*/__init__.py")]
+    folders = [(root / "core", "tierkeep"), *((path.parent, path.name) for path in packages)]
     files = {path.relative_to(above).as_posix() for above, name in folders for path in (above / name).rglob("*") if path.is_file()}
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {name for name in files if "__pycache__" not in name}

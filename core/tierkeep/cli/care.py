@@ -6,9 +6,9 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -18,12 +18,16 @@ from tierkeep.cli.call import DONE, NOTHING, Call, command, guarded
 from tierkeep.cli.model import BaseUrl, EmbedderName, embedder
 from tierkeep.cli.output import Output, counted, facts, literal, rows, to_json
 from tierkeep.errors import ImportFormatError, InputError, NotFoundError, StoreUnavailable
+from tierkeep.exporting import markdown
 from tierkeep.importers import ImportFile
 from tierkeep.records import ForgetReport
 
+if TYPE_CHECKING:
+    from tierkeep.scoped import ScopedMemory
+
 _ForgetIds = Annotated[list[str] | None, typer.Option("--id", help="An event to forget; may be given several times.")]
 _All = Annotated[bool, typer.Option("--all", help="Everything of this owner.")]
-_EXPORT_JSON = "With --output: print one JSON document about the export. The export itself is JSON lines (JSONL), with or without."
+_EXPORT_JSON = "With --output: print one JSON document about the export. The export is JSON lines (JSONL) or Markdown, with or without."
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -101,25 +105,43 @@ def _confirmed(call: Call, what: str) -> bool:
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write; else standard output.")
 ]
+_Format = Annotated[str, typer.Option("--format", help="jsonl, for programs, or markdown, for people.")]
 _Force = Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")]
 _Input = Annotated[str, typer.Argument(metavar="FILE", help="File written by export; - reads standard input.")]
 _Untrusted = Annotated[bool, typer.Option("--untrusted", help="Somebody else made the file: quote it, never trust it.")]
 
 
-def export(call: Call, output: _Output = None, force: _Force = False) -> int:
-    """Write everything of one owner as JSON lines. `tierkeep import` loses nothing of it.
+def export(call: Call, output: _Output = None, force: _Force = False, format: _Format = "jsonl") -> int:
+    """Write everything of one owner as JSON lines, of which `tierkeep import` loses nothing, or as Markdown to read and edit.
 
     Example: tierkeep export --user ana -o ana.jsonl
+
+    Example: tierkeep export --user ana --format markdown -o ana.md
     """
+    if format not in _EXPORTS:
+        raise InputError(f"there is no export format {format!r}; the formats are: {', '.join(_EXPORTS)}", field="format")
     with call.mine(bound=False) as mine:
-        lines = (to_json(row, indent=None) for row in mine.export())
+        lines = _EXPORTS[format](mine)
         if output is None:
             for line in lines:
                 call.out.line(line)
             return DONE
         count = _write(output, lines, force=force)
-    call.out.result({"file": str(output), "rows": count}, literal(f"{output}: {counted(count, 'row')} written."))
+    what = "row" if format == "jsonl" else "line"
+    call.out.result({"file": str(output), "rows": count}, literal(f"{output}: {counted(count, what)} written."))
     return DONE
+
+
+def _jsonl(mine: ScopedMemory) -> Iterator[str]:
+    return (to_json(row, indent=None) for row in mine.export())
+
+
+def _markdown(mine: ScopedMemory) -> Iterator[str]:
+    held = {event.id for event in mine.guard.list()}
+    return markdown(mine.scope, (event for event in mine.events() if event.id not in held), mine.records(kind="profile"))
+
+
+_EXPORTS: dict[str, Callable[[ScopedMemory], Iterator[str]]] = {"jsonl": _jsonl, "markdown": _markdown}
 
 
 def _write(output: Path, lines: Iterator[str], *, force: bool) -> int:
@@ -157,7 +179,7 @@ def import_(call: Call, file: _Input, untrusted: _Untrusted = False) -> int:
         with call.mine(create=True, bound=False) as mine:
             events, records = mine.restore(_rows(source), trusted=not untrusted)
     except ImportFormatError as error:
-        other = f"for a chat: tierkeep add --file {shlex.quote(file)}"
+        other = f"for a chat or a memory file: tierkeep add --file {shlex.quote(file)}"
         hint = f"{error} (this command reads what `tierkeep export` wrote; {other})"
         raise ImportFormatError(hint, path=file, line=error.line) from error
     call.out.result(

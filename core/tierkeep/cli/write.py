@@ -1,4 +1,4 @@
-"""`tierkeep add`: one text, standard input, or the chats of whole files."""
+"""`tierkeep add`: one text, standard input, or the chats and memories of whole files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from tierkeep.cli.call import DONE, Call, command
 from tierkeep.cli.output import counted, facts, literal
 from tierkeep.errors import InputError
 from tierkeep.evaluate.formats import READERS as BENCHMARK_READERS
-from tierkeep.importers import READERS, ImportFile, Reader, ReadOptions, Tally, by_name, detect
+from tierkeep.importers import READERS, ImportFile, Reader, ReadOptions, Tally, by_name, detect, memory_files
 from tierkeep.importers import read as read_messages
 from tierkeep.records import Receipt
 
@@ -34,12 +34,13 @@ _FORMATS = (*READERS, *BENCHMARK_READERS)
 _BY_LIKENESS = (*BENCHMARK_READERS, *READERS)  # benchmarks' files are the more particular: they are recognised first
 _BATCH = 500  # messages a transaction: few enough for a moving progress bar, many enough to be fast
 _FILES = "Files"
+_SHOWN = 6  # files that are named where more were left out
 
 _Text = Annotated[str | None, typer.Argument(metavar="TEXT | -", help="What to remember; - reads standard input.")]
 _Files = Annotated[
     list[str] | None,
     typer.Option(
-        "--file", "-f", metavar="FILE", help="Chat export to read; - reads standard input.", rich_help_panel=_FILES
+        "--file", "-f", metavar="FILE", help="Chat export, memory file or folder of them; - reads standard input.", rich_help_panel=_FILES
     ),
 ]
 _Role = Annotated[str | None, typer.Option("--role", help="Who said it: user, assistant, tool or system.")]
@@ -106,6 +107,8 @@ def add(
     Example: tierkeep add "I moved to Lisbon in May." --at 2026-05-02 --user ana
 
     Example: tierkeep add --file "WhatsApp Chat with Bo.txt" --me Ana --user ana
+
+    Example: tierkeep add --file workspace/MEMORY.md --file workspace/memory --user ana
     """
     if (text is None) == (not file):
         raise InputError("say what to remember: a text, or - for standard input, or --file FILE (and not both)")
@@ -122,8 +125,8 @@ def add(
             skip_long=skip_long,
         )
         chosen = by_name(format, _FORMATS) if format else None
-        sources = [_source(name, encoding) for name in file]
-        return _add_files(call, [_Import(s, chosen or detect(s, _BY_LIKENESS, shown=_FORMATS), options) for s in sources], dry_run=dry_run)
+        imports = [entry for name in file for entry in _imports(call, name, encoding, chosen, options)]
+        return _add_files(call, imports, dry_run=dry_run)
     return _add_text(call, _typed(text or "", encoding), role=role, speaker=speaker, at=at)
 
 
@@ -276,6 +279,21 @@ def _import_lines(imports: Sequence[_Import], dry_run: bool) -> list[Any]:
 
 
 # ----------------------------------------------------------------------------------------------------------- inputs
+
+
+def _imports(call: Call, name: str, encoding: str, chosen: Reader | None, options: ReadOptions) -> Iterator[_Import]:
+    """Yield the files that a name stands for: itself, or the memory files of a folder."""
+    folder = Path(name)
+    if name == "-" or not folder.is_dir():
+        source = _source(name, encoding)
+        yield _Import(source, chosen or detect(source, _BY_LIKENESS, shown=_FORMATS), options)
+        return
+    sources, left = memory_files(folder, encoding)
+    if left:
+        shown = ", ".join(left[:_SHOWN]) + (" …" if len(left) > _SHOWN else "")
+        call.out.remark(f"{name}: not memory files, and left out: {shown} (name one with --file to read it all the same)")
+    for source in sources:
+        yield _Import(source, chosen or by_name("markdown"), replace(options, may_be_empty=True))
 
 
 def _source(name: str, encoding: str) -> ImportFile:

@@ -1,7 +1,7 @@
 """Signals that a text from outside reads like an order to the agent, not like information.
 
-A signal may quarantine what came from outside. It never raises authority, and it never looks at the user's own words (guard spec,
-section 9). It is a sieve, not the wall: the wall is that recalled text has no authority to act.
+A signal may quarantine what came from outside or stood in a memory file. It never raises authority, and it never looks at the user's
+own words (guard spec, section 9). It is a sieve, not the wall: the wall is that recalled text has no authority to act.
 
 What is read is what a prompt would show and what a reader would take it for (`rendering`): an order is not hidden by invisible
 characters, look-alike letters or line ends.
@@ -14,7 +14,7 @@ import re
 from tierkeep import rendering
 from tierkeep.guard.encoded import hidden
 from tierkeep.guard.orders import orders
-from tierkeep.records import FROM_OUTSIDE, Authority, EventDraft, Scope
+from tierkeep.records import FROM_OUTSIDE, MEMORY_FILE, Authority, EventDraft, Scope
 
 #: Visible characters that are read; an order hidden behind more than this much text has no better chance of being recalled.
 _SCAN = 32_768
@@ -155,8 +155,8 @@ class ScreeningGuard:
     """Quarantines what came from outside and reads like an order. The text is kept, inspectable, and not recalled."""
 
     def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
-        """Return the draft, quarantined when it gives signals and its origin is outside."""
-        if draft.origin.source not in FROM_OUTSIDE:
+        """Return the draft, quarantined when it gives signals and its origin is outside, or a memory file."""
+        if draft.origin.source not in FROM_OUTSIDE and draft.origin.channel != MEMORY_FILE:
             return draft
         found = signals(draft.text)
         if not found:

@@ -1,4 +1,4 @@
-"""Readers of the chat exports people have: one format, one file.
+"""Readers of the chat exports and memory files people have: one format, one file.
 
 `detect` says which reader understands a file, `read` yields its messages. Reading is separate from storing: a caller
 reads a file once to the end to know that it is whole, and a second time to store it, so nothing of a broken file is
@@ -8,6 +8,7 @@ same chat stores what is new.
 
 from tierkeep.importers.chatgpt import ChatGPTExport
 from tierkeep.importers.claude import ClaudeExport
+from tierkeep.importers.markdown_memory import MarkdownMemory, memory_files
 from tierkeep.importers.openai_messages import OpenAIMessages
 from tierkeep.importers.reader import Found, ImportedMessage, Place, Reader, ReadOptions, Tally
 from tierkeep.importers.reading import READERS, by_name, detect, read
@@ -21,6 +22,7 @@ __all__ = [
     "Found",
     "ImportFile",
     "ImportedMessage",
+    "MarkdownMemory",
     "OpenAIMessages",
     "Place",
     "ReadOptions",
@@ -29,5 +31,6 @@ __all__ = [
     "Transcript",
     "by_name",
     "detect",
+    "memory_files",
     "read",
 ]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from tierkeep.importers.source import ImportFile
-from tierkeep.records import Message, Role
+from tierkeep.records import Message, Origin, Role
 
 _UTC = ZoneInfo("UTC")
 
@@ -68,6 +68,8 @@ class Found(NamedTuple):
         meta: Further values to keep.
         by_day: True when each day of the conversation is a session of its own.
         doubtful: True when some of the text may be another's than the speaker's: it then counts as imported, whoever `speaker` is.
+        origin: Who it comes from, where the format says more than the role does; None derives it.
+        keeps_id: True when `own_id` is the id of an event of ours, and used as it is.
     """
 
     session: str
@@ -83,6 +85,8 @@ class Found(NamedTuple):
     meta: Mapping[str, Any] = {}
     by_day: bool = False
     doubtful: bool = False
+    origin: Origin | None = None
+    keeps_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class ReadOptions:
         untrusted: True when somebody else made the file: no message then counts as the user's own words.
         max_text: Characters that one message may have; None for no limit.
         skip_long: Leave longer messages out, and count them, instead of refusing the file.
+        may_be_empty: Whether a file without any message is none of the errors: it is one of many.
     """
 
     me: str | None = None
@@ -107,6 +112,7 @@ class ReadOptions:
     untrusted: bool = False
     max_text: int | None = None
     skip_long: bool = False
+    may_be_empty: bool = False
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from tierkeep.dates.timestamps import parse_at
 from tierkeep.errors import ImportFormatError, InputError, LimitError
 from tierkeep.importers.chatgpt import ChatGPTExport
 from tierkeep.importers.claude import ClaudeExport
+from tierkeep.importers.markdown_memory import MarkdownMemory
 from tierkeep.importers.openai_messages import OpenAIMessages
 from tierkeep.importers.reader import Found, ImportedMessage, Place, Reader, ReadOptions, Tally
 from tierkeep.importers.source import ImportFile
@@ -21,7 +22,7 @@ from tierkeep.importers.transcript import Transcript
 from tierkeep.records import Message, Origin, Source
 
 #: The formats that everybody may have, most particular first: the first that recognises a file reads it.
-READERS: tuple[Reader, ...] = (ChatGPTExport(), ClaudeExport(), OpenAIMessages(), Transcript())
+READERS: tuple[Reader, ...] = (ChatGPTExport(), ClaudeExport(), OpenAIMessages(), MarkdownMemory(), Transcript())
 
 _ID_CHARS = 26
 #: An export's own id is used as it is only when it is long enough to be unique over all files, as UUIDs are.
@@ -91,7 +92,7 @@ def read(
         message = finish(found)
         if message is not None:
             yield message
-    if not tally.messages:
+    if not tally.messages and not options.may_be_empty:
         why = ", ".join(f"{n} {reason}" for reason, n in sorted(tally.skipped.items()))
         source.broken(f"no message in it that could be remembered ({reader.name} format{'; ' + why if why else ''})")
     if options.me is not None and tally.people and not tally.mine:
@@ -174,7 +175,7 @@ class _Finisher:
     def _identify(self, found: Found, session: str, text: str) -> str:
         position = self._positions[session]
         self._positions[session] += 1
-        if _GLOBAL_ID.fullmatch(found.own_id):
+        if found.keeps_id or _GLOBAL_ID.fullmatch(found.own_id):
             content = hashlib.sha256(f"{found.role}\0{text}".encode()).digest()[:8]
             if self._own_ids.setdefault(found.own_id, content) == content:
                 return found.own_id
@@ -183,6 +184,8 @@ class _Finisher:
         return hashlib.sha256(key.encode()).hexdigest()[:_ID_CHARS]
 
     def _origin(self, found: Found, speaker: str) -> Origin:
+        if found.origin is not None:
+            return found.origin
         file = self._source.name
         if self._options.untrusted or not self._is_own(found, speaker) or found.doubtful:
             return Origin(
