@@ -159,17 +159,20 @@ class Turns:
             while len(self._recalled) > self._numbers.cached:
                 self._recalled.popitem(last=False)
 
-    def keep(self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None) -> Kept:
+    def keep(
+        self, owner: ScopedMemory, messages: Sequence[Message], *, evidence: Evidence | None = None, rests_on: Iterable[str] = ()
+    ) -> Kept:
         """Store what a turn brought. A message whose id is known is not stored again; what was recalled is never stored.
 
         Args:
             owner: Whose memory; its session names the conversation.
             messages: In order. Each should have the application's id: then it may be handed over as often as is convenient.
             evidence: What the model was shown of the memory in this turn: its answer rests on that.
+            rests_on: Ids of further events that its answer rests on, for those who have ids only.
         """
         kept: list[str] = []
         failed = ""
-        parents = list(dict.fromkeys(source for item in (evidence.items if evidence else ()) for source in item.sources))
+        parents = list(dict.fromkeys([*rests_on, *(source for item in (evidence.items if evidence else ()) for source in item.sources)]))
         for said in _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None]):
             if said[0].role == "assistant" and parents:
                 there = {event.id for event in self._there(owner, parents)}
