@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tierkeep import Authority, Memory, Message, Origin
+from tierkeep import Memory, Message, Origin
 from tierkeep.errors import InputError
 from tierkeep.records import Role, Source
 from tierkeep.scoped import ScopedMemory
-from tierkeep.toolbox import Toolbox, recalled
+from tierkeep.toolbox import Toolbox
 from tierkeep.turns import Turns
 
 __all__ = ["Service"]
@@ -191,13 +191,7 @@ class Service:
         return Toolbox(self._owner(of)).forget(of.ids)
 
     def _list(self, of: Listing) -> dict[str, Any]:
-        events = list(self._owner(of).events(of.session))
-        newest = [event for event in reversed(events) if event.authority != Authority.QUARANTINED][: of.limit]
-        return {"total": len(events), "memories": [
-            {"id": event.id, "text": event.text, "speaker": event.speaker, "at": event.at, "session": event.session,
-             "origin": event.origin.source.value, "authority": event.authority.name.lower()}
-            for event in newest
-        ]}  # fmt: skip
+        return Toolbox(self._owner(of)).list(limit=of.limit, session=of.session)
 
     def _profile(self, of: _OfOwner) -> dict[str, Any]:
         records = self._owner(of).records(kind="profile")
@@ -210,11 +204,7 @@ class Service:
             raise InputError("explain takes a question or an id, one of the two", field="question")
         if of.id is not None:
             return {"memory": self._memory_of(owner, of.id)}
-        answer = owner.ask(str(of.question))
-        return {
-            "answer": answer.text, "abstained": answer.abstained, "tiers": list(answer.tiers), "accepted": answer.verdict.accept,
-            "reasons": list(answer.verdict.reasons), **recalled(answer.evidence),
-        }  # fmt: skip
+        return Toolbox(owner).explain(str(of.question))
 
     @staticmethod
     def _memory_of(owner: ScopedMemory, id_: str) -> dict[str, Any]:
