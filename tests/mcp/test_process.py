@@ -18,11 +18,12 @@ import pytest
 import tierkeep
 import tierkeep_mcp
 from tierkeep import Memory
-from tierkeep_mcp.__main__ import TOKEN, main
+from tierkeep_mcp.__main__ import main
+from tierkeep_mcp.running import TOKEN
 
 mcp = pytest.importorskip("mcp")
 
-SECRET = "a-token-of-these-tests-0123456789"
+SECRET = "a-token-of-these-tests-0123456789"  # noqa: S105
 #: Where the packages of this checkout are, for processes that are started here.
 PATHS = os.pathsep.join(str(Path(package.__file__).parents[1]) for package in (tierkeep, tierkeep_mcp))
 
@@ -44,6 +45,12 @@ async def test_what_one_process_stores_the_next_recalls(tmp_path: Path) -> None:
     assert [one["id"] for one in found.structured_content["memories"]] == stored.structured_content["ids"]
     async with mcp.Client(stdio(tmp_path / "m", "--user", "bo")) as client:
         assert (await client.call_tool("memory_list", {})).structured_content["total"] == 0
+
+
+async def test_the_command_line_serves_the_same(tmp_path: Path) -> None:
+    command = ["-m", "tierkeep.cli", "mcp", "--store", str(tmp_path / "m"), "--user", "ana", "--read-only"]
+    async with mcp.Client(mcp.StdioServerParameters(command=sys.executable, args=command, env=environment())) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == {"memory_recall", "memory_list", "memory_explain"}
 
 
 async def test_llamaindexs_client(tmp_path: Path) -> None:

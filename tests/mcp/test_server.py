@@ -92,7 +92,8 @@ async def test_no_argument_reaches_another_owner(memory: Memory, client: Any) ->
 
 @pytest.mark.parametrize(
     ("tool", "arguments"),
-    [("memory_recall", {}), ("memory_list", {"limit": 0}), ("memory_list", {"limit": "many"}), ("memory_forget", {"ids": "x"}), ("nothing", {})],
+    [("memory_recall", {}), ("memory_list", {"limit": 0}), ("memory_list", {"limit": "many"}), ("memory_forget", {"ids": "x"}),
+     ("nothing", {})],
     ids=["missing", "zero", "word", "text", "unknown"],
 )  # fmt: skip
 async def test_wrong_calls_are_tool_errors(client: Any, tool: str, arguments: dict[str, Any]) -> None:

@@ -87,6 +87,7 @@ ONLY_IN: dict[str, set[str]] = {
     "bm25s": {"evaluate"},
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
+    "tierkeep_mcp": {"cli"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
