@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 from tierkeep.errors import InputError, NotFoundError, TierkeepError
 from tierkeep.questions import ids_of
-from tierkeep.records import Evidence, Origin
-from tierkeep.rendering import line, without_fences
+from tierkeep.records import Authority, Evidence, Origin
+from tierkeep.rendering import line, plain, without_fences
 from tierkeep.scoped import ScopedMemory
 from tierkeep.twins import twin
 
-__all__ = ["FORGET", "RECALL", "STORE", "TOOL_NAMES", "MemoryTool", "Toolbox", "recalled", "whole"]
+__all__ = [
+    "EXPLAIN", "FORGET", "LIST", "RECALL", "STORE", "TOOL_NAMES", "MemoryTool", "Toolbox", "own_tool", "recalled", "whole",
+]  # fmt: skip
 
 
 class MemoryTool(NamedTuple):
@@ -68,7 +70,20 @@ FORGET = MemoryTool(
 )
 #: Ids that may stand beside the fence: what an import of unknown hands brings along is not shown there.
 _PLAIN = re.compile(r"[\w.:#/-]{1,80}")
-TOOL_NAMES = frozenset({RECALL.name, STORE.name, FORGET.name})
+LIST = MemoryTool(
+    "memory_list",
+    "List the newest memories of earlier conversations with this user, newest first. To look for something use memory_recall.",
+    {"limit": "How many, 1 to 100.", "session": "Only those of this conversation."},
+    _object(total={"type": "integer"}, memories={"type": "array", "items": {"type": "object"}}),
+)
+EXPLAIN = MemoryTool(
+    "memory_explain",
+    "Answer a question from the long-term memory alone, and say on which memories the answer rests and whether they support it. Use it "
+    "when the user asks how you know something.",
+    {"question": "The question, in full."},
+    _object(answer=_TEXT, abstained={"type": "boolean"}, accepted={"type": "boolean"}, memories={"type": "array"}),
+)
+TOOL_NAMES = frozenset({tool.name for tool in (RECALL, STORE, FORGET, LIST, EXPLAIN)})
 
 
 class Toolbox:
@@ -159,11 +174,49 @@ class Toolbox:
         told = f"{evidence.text}\nIds, in the order of the memories: {ids}" if evidence else evidence.note
         return told, {**found, "sources": [source for item in evidence.items for source in item.sources]}
 
+    def list(self, *, limit: int = 20, session: str | None = None) -> dict[str, Any]:
+        """Return the newest memories, newest first, without what is quarantined: `{"total", "memories": [{"id", "text", …}]}`.
+
+        Args:
+            limit: How many at most, from 1 on.
+            session: Only those of this conversation.
+
+        Raises:
+            StorageError: The memory cannot be read.
+        """
+        events = [event for event in self._whole.events(session) if event.authority != Authority.QUARANTINED]
+        newest = events[: -max(limit, 1) - 1 : -1]
+        return {"total": len(events), "memories": [
+            {"id": event.id, "text": plain(event.text), "speaker": plain(event.speaker), "at": event.at, "session": event.session,
+             "origin": event.origin.source.value, "authority": event.authority.name.lower()}
+            for event in newest
+        ]}  # fmt: skip
+
+    def explain(self, question: str) -> dict[str, Any]:
+        """Return an answer from the memory alone, its verdict and its evidence: `{"answer", "abstained", "accepted", "memories", …}`.
+
+        Raises:
+            InputError: The question is blank or too long.
+            StorageError: The memory cannot be read.
+        """
+        answer = self._whole.ask(question)
+        return {
+            "answer": answer.text, "abstained": answer.abstained, "accepted": answer.verdict.accept, "tiers": [*answer.tiers],
+            "reasons": [*answer.verdict.reasons], **recalled(answer.evidence),
+        }  # fmt: skip
+
     arecall = twin(recall)
     astore = twin(store)
     aforget = twin(forget)
     aevidence = twin(evidence)
     acall = twin(call)
+    alist = twin(list)
+    aexplain = twin(explain)
+
+
+def own_tool(name: str) -> bool:
+    """Return whether a tool is one of these, also under the prefix that hosts put in front of a server's tools (`x__memory_recall`)."""
+    return name.rpartition("__")[2] in TOOL_NAMES
 
 
 def whole(owner: ScopedMemory) -> ScopedMemory:

@@ -19,7 +19,7 @@ from tierkeep.memory import Memory
 from tierkeep.records import ActionDecision, Event, Evidence, Message, Origin, Role
 from tierkeep.rendering import without_fences
 from tierkeep.scoped import ScopedMemory
-from tierkeep.toolbox import TOOL_NAMES, whole
+from tierkeep.toolbox import TOOL_NAMES, own_tool, whole
 from tierkeep.twins import twin
 
 __all__ = ["GUIDANCE", "UNKNOWN", "Kept", "Part", "Turns", "in_front"]
@@ -212,7 +212,7 @@ class Turns:
         """Return the message as it is to be kept; None for what is not: other roles, our own tools, empty texts."""
         tool = message.speaker if message.role == "tool" else ""
         text = _storable(without_fences(message.text)).strip()
-        if message.role not in self._roles or tool in TOOL_NAMES or not text:
+        if message.role not in self._roles or own_tool(tool) or not text:
             return None
         changed: dict[str, Any] = {"text": text, "tool_calls": ()}
         if message.role == "tool":

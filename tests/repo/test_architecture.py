@@ -95,6 +95,7 @@ ONLY_IN: dict[str, set[str]] = {
     "bm25s": {"evaluate"},
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
+    "tierkeep_mcp": {"cli"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
@@ -272,6 +273,7 @@ FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
     "tierkeep_llamaindex": {"llama_index"},
     "tierkeep_smolagents": {"smolagents"},
+    "tierkeep_mcp": {"mcp", "uvicorn"},
     "tierkeep_hermes": {"agent", "hermes_constants"},  # Hermes agent's own modules
 }
 

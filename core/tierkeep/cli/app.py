@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from tierkeep import __version__
-from tierkeep.cli import bench, care, guard, maintain, read, safeharbor, write
+from tierkeep.cli import bench, care, guard, maintain, mcp, read, safeharbor, write
 from tierkeep.cli.call import BAD_INPUT, DONE, INTERRUPTED
 from tierkeep.cli.output import Output
 
@@ -53,6 +53,7 @@ maintain.attach(app)
 guard.attach(app)
 bench.attach(app)
 safeharbor.attach(app)
+mcp.attach(app)
 
 
 def run(argv: Sequence[str]) -> int:
