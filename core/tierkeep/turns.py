@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 from tierkeep.errors import InputError, ScopeError, SettingsError, TierkeepError
 from tierkeep.gating import ToolPolicy
 from tierkeep.memory import Memory
-from tierkeep.records import ActionDecision, Event, Evidence, Message, Origin, Role
+from tierkeep.records import ActionDecision, Evidence, Message, Origin, Receipt, Role
 from tierkeep.rendering import without_fences
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import TOOL_NAMES, own_tool, whole
@@ -187,11 +187,8 @@ class Turns:
         failed = ""
         parents = list(dict.fromkeys([*rests_on, *(source for item in (evidence.items if evidence else ()) for source in item.sources)]))
         for said in _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None]):
-            if said[0].role == "assistant" and parents:
-                there = {event.id for event in self._there(owner, parents)}
-                said = [one.model_copy(update={"derived_from": tuple(id_ for id_ in parents if id_ in there)}) for one in said]
             try:
-                receipt = owner.add(said)
+                receipt = self._add(owner, said, parents if said[0].role == "assistant" else ())
             except TierkeepError as error:
                 failed = f"{type(error).__name__}: {error}"
                 _LOG.error("a turn was not kept for %s: %s", owner.scope, failed)
@@ -201,12 +198,17 @@ class Turns:
                 parents += [*receipt.ids, *(one.id for one in receipt.skipped if one.id)]
         return Kept(tuple(kept), failed)
 
-    def _there(self, owner: ScopedMemory, ids: Sequence[str]) -> list[Event]:
-        """Return the events that there still are: what was recalled may have been forgotten since."""
+    def _add(self, owner: ScopedMemory, said: Sequence[Message], parents: Sequence[str]) -> Receipt:
+        """Store messages that rest on others, of which some may have been forgotten since they were recalled."""
+        if not parents:
+            return owner.add(said)
         try:
-            return self._memory._ledger.view(owner.scope).events(ids)
-        except TierkeepError:
-            return []
+            return owner.add(said, derived_from=parents)
+        except InputError as error:
+            if error.field != "derived_from":
+                raise
+            there = self._memory._ledger.view(owner.scope).events(parents)
+            return owner.add(said, derived_from=[event.id for event in there])
 
     def _worth_keeping(self, message: Message) -> Message | None:
         """Return the message as it is to be kept; None for what is not: other roles, our own tools, empty texts."""

@@ -67,7 +67,7 @@ class _Segment:
         """The postings of rows of this segment that hold any of the terms, counts summed."""
         if not len(self.vocabulary):
             return _NO_POSTINGS
-        at = np.searchsorted(self.vocabulary, terms).clip(max=len(self.vocabulary) - 1)
+        at = np.minimum(np.searchsorted(self.vocabulary, terms), len(self.vocabulary) - 1)  # `clip` takes five times as long
         at = at[self.vocabulary[at] == terms]
         slices = [slice(int(start), int(end)) for start, end in zip(self.starts[at], self.starts[at + 1], strict=True)]
         if not slices:
@@ -79,7 +79,7 @@ class _Segment:
         for where in slices:
             sums[self.rows[where] - self.first_row] += self.counts[where]
         held = np.flatnonzero(sums)
-        return Postings((held + self.first_row).astype(np.int32), sums[held].clip(max=_MOST).astype(np.uint16))
+        return Postings((held + self.first_row).astype(np.int32), np.minimum(sums[held], _MOST).astype(np.uint16))
 
     def __len__(self) -> int:
         """The number of postings."""
