@@ -107,7 +107,7 @@ def test_a_file_of_unknown_hands_brings_items_without_authority(owner: ScopedMem
 def test_a_deleted_item_leaves_nothing_of_any_version(tmp_path: Path) -> None:
     with Memory.open(tmp_path) as memory:
         owner = memory.scope(user="ann")
-        items = Items(owner)
+        items = Items(owner, erase="at_once")
         for word in ("zymurgy", "quixotry"):
             items.put(NOTES, "k", {"v": word})
         items.put(NOTES, "other", {"v": "stays"})
@@ -133,6 +133,9 @@ def test_later_means_purge(tmp_path: Path) -> None:
         assert memory._ledger.sweep(["zymurgy"]) == []
         assert items.get(NOTES, "k").value == {"v": "again"}  # type: ignore[union-attr]
         assert items.purge().events == 0
+        items.delete(NOTES, "k")
+        assert owner.maintain().erased == 1
+        assert memory._ledger.sweep(["again"]) == []
 
 
 def test_deleting_what_is_not_there_is_silent(owner: ScopedMemory) -> None:

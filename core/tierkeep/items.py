@@ -4,8 +4,9 @@ A value is an event, and what stands under a key is a record that rests on it: o
 those of everything else. A new value supersedes the one before. Recall in the same owner quotes a current value like anything that was
 said, and never one that was replaced or deleted; no profile, fact or summary is derived from items, whoever wrote them.
 
-Writes are atomic. A deleted item ends at once, and all that was ever under its key is then physically removed, which costs a sweep of
-the store: with many deletes, say erase="later" and call `purge` once.
+Writes are atomic. A deleted item ends at once: nothing returns or quotes it any more. What stood under its key is physically removed by
+`purge`, which `ScopedMemory.maintain` calls too, or with each delete (erase="at_once"); that sweeps the whole store for what is left, and
+takes seconds in a large one.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ class Items:
     Args:
         owner: Whose.
         origin: Who writes the values; the agent otherwise. What it writes never has more authority than that.
-        erase: When the values of deleted items are physically removed: "at_once", or "later" with `purge`.
+        erase: When the values of deleted items are physically removed: "later" with `purge` or `maintain`, or "at_once".
 
     Raises:
         ScopeError: The owner is bound to a session; items belong to all of an owner.
     """
 
-    def __init__(self, owner: ScopedMemory, *, origin: Origin | None = None, erase: Literal["at_once", "later"] = "at_once") -> None:
+    def __init__(self, owner: ScopedMemory, *, origin: Origin | None = None, erase: Literal["at_once", "later"] = "later") -> None:
         if owner.scope.session is not None:
             raise ScopeError("items belong to all of an owner's memory: hand over a scope without a session", field="session")
         if erase not in ("at_once", "later"):

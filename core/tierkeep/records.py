@@ -844,6 +844,7 @@ class MaintainReport(Frozen):
         by_rules: Units for which the model was asked and the rules had to answer; they are not read again.
         vectors: Events whose vectors were made.
         vectors_missing: Events that the embedder has not come to.
+        erased: Events of deleted items that were physically removed.
         usage: What it cost in model calls.
     """
 
@@ -854,6 +855,7 @@ class MaintainReport(Frozen):
     by_rules: int = 0
     vectors: int = 0
     vectors_missing: int = 0
+    erased: int = 0
     usage: Usage = Usage()
 
 

@@ -153,7 +153,8 @@ class ScopedMemory:
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, and derive what presets with their own records (hymem, dmem) have not come to.
 
-        Unfinished conversations are read to their end, and the vectors of an embedder that was used before are dropped.
+        Unfinished conversations are read to their end, the vectors of an embedder that was used before are dropped, and what stood under
+        deleted items is physically removed.
 
         Args:
             deadline_s: Seconds after which the rest is left for later; `pending` and `vectors_missing` then say how much.
@@ -170,7 +171,10 @@ class ScopedMemory:
         made = self.index(deadline_s=deadline_s, tidy=True, progress=progress)
         left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
         derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
-        return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing})
+        from tierkeep.items import Items
+
+        erased = Items(self).purge().events
+        return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, "erased": erased})
 
     def index(self, *, deadline_s: float | None = None, tidy: bool = False, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, of all of the owner's events; nothing without an embedder.

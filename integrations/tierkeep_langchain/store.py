@@ -41,7 +41,7 @@ class TierkeepStore(base.BaseStore):
         memory: The memory, with `tenant=`, `user=` or `agent=`; or what its `scope` returns.
         fields: Paths of what a query looks at in values that are put without `index=`; "$" is all of it.
         origin: Who writes the values; the agent otherwise.
-        erase: When deleted values are removed from the files: "at_once", or "later" with `items.purge()`, for many deletes.
+        erase: When deleted values are removed from the files: "later" with `items.purge()` or the owner's `maintain`, or "at_once".
         **owner: tenant, user and agent.
 
     Attributes:
@@ -54,7 +54,7 @@ class TierkeepStore(base.BaseStore):
 
     def __init__(
         self, memory: Memory | ScopedMemory, *, fields: Sequence[str] = ("$",), origin: Origin | None = None,
-        erase: Literal["at_once", "later"] = "at_once", **owner: str,
+        erase: Literal["at_once", "later"] = "later", **owner: str,
     ) -> None:  # fmt: skip
         if isinstance(memory, Memory):
             memory = memory.scope(**owner)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tierkeep import Memory
+from tierkeep.cli.doctor import integrations
+
 
 def texts(shell: Any, **more: Any) -> list[str]:
     result = shell("list", "--json", **more)
@@ -223,7 +226,7 @@ def test_verify_needs_no_owner_but_a_store(filled: Any, tmp_path: Path) -> None:
 
 def test_doctor_proves_and_leaves_nothing_behind(filled: Any) -> None:
     before = filled("export").stdout
-    report = filled.json("doctor")
+    report = filled.json("doctor", "--quick")
     assert report["ok"] is True
     assert [check["name"] for check in report["checks"]] == ["write", "recall", "owners apart", "forget", "gone"]
     assert report["active"]["embedder"] == "none"
@@ -232,8 +235,24 @@ def test_doctor_proves_and_leaves_nothing_behind(filled: Any) -> None:
     assert report["active"]["events"] == "2"
 
 
+def test_doctor_proves_each_framework(filled: Any) -> None:
+    for framework in ("langchain", "llama_index.core", "smolagents"):
+        pytest.importorskip(framework)
+    checks = {check["name"]: check for check in filled.json("doctor")["checks"]}
+    assert all(checks[name]["ok"] for name in ("langchain", "llamaindex", "smolagents"))
+    assert filled.json("doctor", "--quick")["active"]["events"] == "2"
+
+
+def test_doctor_sees_a_memory_that_an_agent_cannot_use(tmp_path: Path) -> None:
+    pytest.importorskip("langchain")
+    memory = Memory.open(tmp_path / "m")
+    memory.close()
+    checks = [check for check in integrations(memory) if check.name == "langchain"]
+    assert [check.ok for check in checks] == [False]
+
+
 def test_doctor_in_words(shell: Any) -> None:
-    result = shell("doctor", TIERKEEP_USER="")
+    result = shell("doctor", "--quick", TIERKEEP_USER="")
     assert result.exit_code == 0
     assert "Everything works." in result.stdout
 

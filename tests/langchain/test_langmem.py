@@ -51,6 +51,7 @@ def test_what_the_tools_keep_is_there_in_another_process(tmp_path: Path) -> None
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": sources}, capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout.strip() == '["Ann\'s cat is called Tim", \'Ann lives in Lisbon\']'
         manage.invoke({"action": "delete", "id": cat.key}, config=config)
+        assert store.items.purge().complete
         assert memory._ledger.sweep(["Tim"]) == []
 
 

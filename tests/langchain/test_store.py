@@ -171,7 +171,7 @@ def test_threads_lose_nothing(tmp_path: Path) -> None:
 
 def test_two_threads_may_delete_the_same(tmp_path: Path) -> None:
     with Memory.open(tmp_path) as memory:
-        store = TierkeepStore(memory, user="ann")
+        store = TierkeepStore(memory, user="ann", erase="at_once")
         store.put(NOTES, "k", {"v": 1})
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: store.delete(NOTES, "k"), range(4)))

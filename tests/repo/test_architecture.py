@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "presets": BELOW_MEMORY,
     "gating": BELOW_MEMORY | {"guarding"},  # guarding: the type, for the checker only
     "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
-    "scoped": BELOW_MEMORY | {"guarding", "memory"},  # memory: the type, for the checker only
+    "scoped": BELOW_MEMORY | {"guarding", "items", "memory"},  # memory: the type, for the checker only
     "memory": BELOW_MEMORY | {"scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "conditions": {"errors"},

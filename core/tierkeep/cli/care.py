@@ -228,15 +228,20 @@ def verify(call: Call) -> int:
     return DONE if report.ok else NOTHING
 
 
-def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl = "") -> int:
+_Quick = Annotated[bool, typer.Option("--quick", help="Leave out the frameworks, which take seconds to import.")]
+
+
+def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl = "", quick: _Quick = False) -> int:
     """Prove one write, one recall and one forget on your own store, in a scope that is thrown away; say what is active.
+
+    Each installed framework is proved too: an agent of it is told something, and recalls it in another conversation.
 
     Exit code 1 when a check fails.
 
     Example: tierkeep doctor --store ./memory
     """
     with call.memory(create=True, embedder=embedder(embedder_name, base_url)) as memory:
-        found = checks.examine(memory)
+        found = checks.examine(memory) + ([] if quick else checks.integrations(memory))
         active = dict(memory.describe()) | {name: str(value) for name, value in memory.stats().items()}
     versions, extras = checks.versions(), checks.extras()
     ok = all(check.ok for check in found)

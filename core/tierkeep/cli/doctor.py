@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import re
 import secrets
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import metadata
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from tierkeep.scoped import ScopedMemory
 
 _DAY = "2026-01-05"
+#: Integrations: the distribution of the framework, and the module that proves that it remembers.
+_INTEGRATIONS = {
+    "langchain": ("langchain", "tierkeep_langchain.proof"),
+    "llamaindex": ("llama-index-core", "tierkeep_llamaindex.proof"),
+    "smolagents": ("smolagents", "tierkeep_smolagents.proof"),
+}
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*).*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
 
 
@@ -65,6 +73,28 @@ def _check(name: str, action: Callable[[], tuple[bool, str]]) -> Check:
     except TierkeepError as error:
         return Check(name, False, f"{type(error).__name__}: {error}")
     return Check(name, ok, detail)
+
+
+def integrations(memory: Memory) -> list[Check]:
+    """Return a check of each integration whose framework is installed: a real agent with a scripted model is told a thing, and recalls it.
+
+    Each works with an owner that nobody uses, which is forgotten afterwards.
+    """
+    return [_integration(memory, name, module) for name, (package, module) in _INTEGRATIONS.items() if _version_of(package)]
+
+
+def _integration(memory: Memory, name: str, module: str) -> Check:
+    user, word = f"doctor{secrets.token_hex(6)}", f"canary{secrets.token_hex(6)}"
+    tenant = "tierkeep-doctor"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a framework's own deprecations are not for the reader of this
+            prove = importlib.import_module(module).remembers
+            ok = word in prove(memory, f"We saw the yellow tram in {word}.", "Where did we see the tram?", tenant=tenant, user=user)
+        memory.scope(tenant=tenant, user=user).forget(everything=True)
+    except (TierkeepError, ImportError) as error:
+        return Check(name, False, f"{type(error).__name__}: {error}")
+    return Check(name, ok, f"{_version_of(_INTEGRATIONS[name][0])}: an agent recalls what it was told in another conversation")
 
 
 def versions() -> dict[str, str]:
