@@ -69,15 +69,16 @@ class _Segment:
             return _NO_POSTINGS
         at = np.minimum(np.searchsorted(self.vocabulary, terms), len(self.vocabulary) - 1)  # `clip` takes five times as long
         at = at[self.vocabulary[at] == terms]
-        slices = [slice(int(start), int(end)) for start, end in zip(self.starts[at], self.starts[at + 1], strict=True)]
-        if not slices:
+        if not len(at):
             return _NO_POSTINGS
-        if len(slices) == 1:
-            return Postings(self.rows[slices[0]], self.counts[slices[0]])
+        starts, ends = self.starts[at], self.starts[at + 1]
+        if len(at) == 1:
+            return Postings(self.rows[starts[0] : ends[0]], self.counts[starts[0] : ends[0]])
+        # All lists at once, because a class has hundreds of terms: the k-th place of a list lies at its start plus k.
+        lengths = ends - starts
+        places = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
         # Dense sums over the segment's rows: sorting the rows of frequent terms together costs more.
-        sums = np.zeros(self.last_row - self.first_row + 1, np.uint32)
-        for where in slices:
-            sums[self.rows[where] - self.first_row] += self.counts[where]
+        sums = np.bincount(self.rows[places] - self.first_row, weights=self.counts[places])
         held = np.flatnonzero(sums)
         return Postings((held + self.first_row).astype(np.int32), np.minimum(sums[held], _MOST).astype(np.uint16))
 
