@@ -23,6 +23,8 @@ from .conftest import Scripted, agent_of, answer, both, calls, code
 TOOLS = [(words.RECALL, MemoryRecallTool), (words.STORE, MemoryStoreTool), (words.FORGET, MemoryForgetTool)]
 every = pytest.mark.parametrize(("said", "cls"), TOOLS, ids=[said.name for said, _ in TOOLS])
 
+SAVED = {words.RECALL.name, words.STORE.name, words.FORGET.name}
+
 
 def without_lists(schema: Any) -> Any:
     """smolagents takes no list inside a class attribute, so what is required goes unsaid: everything is."""
@@ -123,9 +125,9 @@ def test_an_agent_uses_them(kind: str, memory: Memory) -> None:
 def test_an_agent_with_them_is_saved(tmp_path: Path) -> None:
     agent = agent_of("code", [], MemoryRecallTool(), MemoryStoreTool(), MemoryForgetTool())
     agent.save(tmp_path / "agent")
-    assert {path.stem for path in (tmp_path / "agent" / "tools").glob("memory_*.py")} == {words.RECALL.name, words.STORE.name, words.FORGET.name}
+    assert {path.stem for path in (tmp_path / "agent" / "tools").glob("memory_*.py")} == SAVED
     loaded = json.loads((tmp_path / "agent" / "agent.json").read_text())
-    assert set(loaded["tools"]) >= words.TOOL_NAMES
+    assert set(loaded["tools"]) >= SAVED
     model = {"class": "OpenAIModel", "data": {"model_id": "some", "api_key": "none"}}  # from_dict knows no models but its own
     again = CodeAgent.from_dict(agent.to_dict() | {"model": model}, model=Scripted())
-    assert set(again.tools) >= words.TOOL_NAMES
+    assert set(again.tools) >= SAVED
