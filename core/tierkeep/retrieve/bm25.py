@@ -51,8 +51,8 @@ def match(
     """
     visible = len(index) if mask is None else int(np.count_nonzero(mask))
     found: list[tuple[float, Postings]] = []
-    for terms, share in queries:
-        postings = index.find(np.asarray(terms, np.uint32))
+    looked_up = index.find_each([np.asarray(terms, np.uint32) for terms, _ in queries])
+    for postings, (_, share) in zip(looked_up, queries, strict=True):
         if mask is not None:
             seen = mask[postings.rows]
             postings = Postings(postings.rows[seen], postings.counts[seen])

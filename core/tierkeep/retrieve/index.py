@@ -115,6 +115,10 @@ class ScopeIndex:
         """The events that hold any of the distinct term ids, and how often; several count as one term."""
         return self._postings.find(terms)
 
+    def find_each(self, queries: Sequence[NDArray[np.uint32]]) -> list[Postings]:
+        """For each of several queries what `find` gives; cheaper than one after the other."""
+        return self._postings.find_each(queries)
+
     def __len__(self) -> int:
         return len(self._seq.values)
 

@@ -8,6 +8,7 @@ log-structured indexes use).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -63,17 +64,31 @@ class _Segment:
     def _terms(self) -> NDArray[np.uint32]:
         return np.repeat(self.vocabulary, np.diff(self.starts))
 
-    def find(self, terms: NDArray[np.uint32]) -> Postings:
-        """The postings of rows of this segment that hold any of the terms, counts summed."""
+    def find_each(self, terms: NDArray[np.uint32], bounds: Sequence[int]) -> list[Postings]:
+        """For each query its postings here (see `PostingLists.find_each`); `terms` holds all queries' terms, one after the other.
+
+        Args:
+            terms: Term ids, shape (T,).
+            bounds: Where each query begins in `terms`, and T at the end.
+        """
         if not len(self.vocabulary):
-            return _NO_POSTINGS
-        at = np.minimum(np.searchsorted(self.vocabulary, terms), len(self.vocabulary) - 1)  # `clip` takes five times as long
-        at = at[self.vocabulary[at] == terms]
-        if not len(at):
-            return _NO_POSTINGS
+            return [_NO_POSTINGS] * (len(bounds) - 1)
+        # One look-up for all: a question has a dozen queries, and each call of numpy costs more than the look-up itself.
+        at = np.minimum(np.searchsorted(self.vocabulary, terms), len(self.vocabulary) - 1)
+        held = (self.vocabulary[at] == terms).tolist()
         starts, ends = self.starts[at], self.starts[at + 1]
-        if len(at) == 1:
-            return Postings(self.rows[starts[0] : ends[0]], self.counts[starts[0] : ends[0]])
+        found = []
+        for first, last in pairwise(bounds):
+            here = [place for place in range(first, last) if held[place]]
+            if len(here) > 1:
+                found.append(self._summed(starts[here], ends[here]))
+                continue
+            own = slice(starts[here[0]], ends[here[0]]) if here else slice(0)
+            found.append(Postings(self.rows[own], self.counts[own]))
+        return found
+
+    def _summed(self, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Postings:
+        """The postings of rows that stand in any of several lists, counts summed."""
         # All lists at once, because a class has hundreds of terms: the k-th place of a list lies at its start plus k.
         lengths = ends - starts
         places = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
@@ -110,15 +125,24 @@ class PostingLists:
 
     def find(self, terms: NDArray[np.uint32]) -> Postings:
         """The postings of rows that hold any of the term ids, counts summed; empty arrays when no row does."""
-        found = [segment.find(terms) for segment in self._segments]
-        found = [postings for postings in found if len(postings.rows)]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            return _NO_POSTINGS
-        return Postings(np.concatenate([rows for rows, _ in found]), np.concatenate([counts for _, counts in found]))
+        return self.find_each([terms])[0]
+
+    def find_each(self, queries: Sequence[NDArray[np.uint32]]) -> list[Postings]:
+        """For each of several queries the postings of rows that hold any of its term ids, counts summed."""
+        terms = np.concatenate([np.zeros(0, np.uint32), *queries])
+        bounds = [0, *accumulate(map(len, queries))]
+        by_segment = [segment.find_each(terms, bounds) for segment in self._segments]
+        return [_joined([found[place] for found in by_segment if len(found[place].rows)]) for place in range(len(queries))]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         return sum(segment.nbytes for segment in self._segments)
+
+
+def _joined(found: list[Postings]) -> Postings:
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return _NO_POSTINGS
+    return Postings(np.concatenate([rows for rows, _ in found]), np.concatenate([counts for _, counts in found]))
