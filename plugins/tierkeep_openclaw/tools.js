@@ -36,8 +36,12 @@ async function store(text, { worker, turns, settings, ctx, person }) {
   const taint = turns.taintOf(ctx);
   const shown = turns.shownIn(ctx);
   const origin = taint ?? (person.isOwner ? undefined : "participant");
-  if (!origin) return await worker.request("store", { owner: person.owner, text, derived_from: shown }, settings.toolMs);
-  const message = { role: "assistant", text, origin };
+  if (!origin) {
+    const stored = await worker.request("store", { owner: person.owner, text, derived_from: shown }, settings.toolMs);
+    if (stored.ids.length > 0 || shown.length === 0) return stored;
+    // What it was shown may be forgotten by now: "forget the old address and note the new one". Then it rests on what is left.
+  }
+  const message = { role: "assistant", text, origin: origin ?? "agent" };
   const kept = await worker.request("turn.keep", { owner: person.owner, messages: [message], rests_on: shown }, settings.toolMs);
   return { ids: kept.ids, note: kept.failed };
 }

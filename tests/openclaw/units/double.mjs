@@ -22,7 +22,7 @@ const deeds = {
   },
   "turn.recall": (params) => ({ text: `<memory-1>${params.text}</memory-1>`, tokens: 3, ids: ["e1"], partial: false, note: "" }),
   "turn.keep": (params) => ({ ids: params.messages.map((message) => message.id), failed: "" }),
-  store: () => ({ ids: ["s1"], note: "" }),
+  store: (params) => (params.text.startsWith("Instead") ? { ids: [], note: "it rests on what is gone" } : { ids: ["s1"], note: "" }),
   recall: () => ({ memories: [], note: "" }),
   forget: () => ({ forgotten: 1, note: "" }),
 };

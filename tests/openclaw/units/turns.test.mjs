@@ -113,6 +113,14 @@ test("what a model stores rests on what it was shown", async (t) => {
   assert.deepEqual(asked()[1], { id: 2, method: "store", params: { owner: OWNER, text: "Ana sails.", derived_from: ["e1"] } });
 });
 
+test("what a model stores after it had forgotten what it was shown rests on what is left", async (t) => {
+  const { turns, tools, asked } = turnsOf(t);
+  await turns.beforePrompt({ prompt: "One.", messages: [] }, CTX);
+  await tools().memory_store.execute("c1", { text: "Instead, Ana rows." });
+  const { method, params } = asked()[2];
+  assert.deepEqual([method, params.messages[0], params.rests_on], ["turn.keep", { role: "assistant", text: "Instead, Ana rows.", origin: "agent" }, ["e1"]]);
+});
+
 for (const [tool, origin] of [["web_fetch", "web"], ["exec", "tool"]]) {
   test(`after ${tool}, what a model stores counts as what was read there`, async (t) => {
     const { turns, tools, asked } = turnsOf(t);
