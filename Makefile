@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-openclaw lint bench clean
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -14,12 +14,15 @@ PIP := $(RUN)/python -m pip --quiet --disable-pip-version-check
 # one of them.
 WORKERS ?= $(shell python3 -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))' 2>/dev/null || echo 2)
 
+# Where Node and OpenClaw are for their tests.
+OPENCLAW ?= .openclaw-test
+
 # The first interpreter here that is new enough; `make PYTHON=/path/to/python3.12 …` picks another.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.ready-demo ## Show what tierkeep does, offline, in under a minute
 	@$(RUN)/tierkeep demo
@@ -27,6 +30,11 @@ demo: $(VENV)/.ready-demo ## Show what tierkeep does, offline, in under a minute
 test: $(VENV)/.ready-dev ## Lint, type-check and test everything
 	@$(MAKE) --no-print-directory lint
 	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# Node and OpenClaw go into a folder of the project's own that git ignores: 750 MB. A plain pytest does not collect that file.
+test-openclaw: $(VENV)/.ready-dev ## Test the OpenClaw plugin in OpenClaw itself
+	@$(RUN)/python tests/openclaw/install.py $(OPENCLAW)
+	TIERKEEP_OPENCLAW=$(OPENCLAW) PYTHONPATH=tests/openclaw $(RUN)/python -m pytest tests/openclaw/through_the_gateway.py
 
 lint: $(VENV)/.ready-dev ## Lint and type-check only
 	$(RUN)/python -m ruff check .
@@ -37,7 +45,7 @@ bench: $(VENV)/.ready-dev ## Measure evidence recall: make bench DATA=path/to/se
 	@$(RUN)/tierkeep bench recall --data "$$DATA"
 
 clean: ## Remove everything that the other targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OPENCLAW) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------------------- set-up

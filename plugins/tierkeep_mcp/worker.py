@@ -1,21 +1,24 @@
 """The worker behind a plugin in another language: one JSON object a line on standard input, one a line back on standard output.
 
 A request is `{"id": …, "method": "turn.recall", "params": {…}}`; its reply has the same id and either `result` or
-`error: {"code", "message"}`. Replies come in the order in which they are ready. The end of the input ends the worker, after what was asked
-for is done: a plugin that dies takes its worker along, and loses nothing that was acknowledged.
+`error: {"code", "message"}`. Replies come in the order in which they are ready. The end of the input ends the worker, and so do SIGTERM and
+Ctrl-C, after what was asked for is done: a plugin that dies takes its worker along, and loses nothing that was acknowledged.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TextIO
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from tierkeep import Memory, __version__
 from tierkeep.errors import InputError, TierkeepError
@@ -50,9 +53,19 @@ def serve(service: Service, lines: TextIO, out: TextIO, *, about: Mapping[str, A
 
     say({"hello": {"verbs": list(service.verbs), **about}})
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="tierkeep-worker") as pool:
-        while line := lines.readline(_LINE):
-            if line.strip():
-                pool.submit(_answer, service, line, say)
+        for line in _requests(lines, say):
+            pool.submit(_answer, service, line, say)
+
+
+def _requests(lines: TextIO, say: Callable[[Mapping[str, Any]], None]) -> Iterator[str]:
+    """Yield the requests. One that is too long is answered with an error and read past, so that the next one is understood."""
+    while line := lines.readline(_LINE):
+        if len(line) == _LINE and not line.endswith("\n"):
+            while line and not line.endswith("\n"):
+                line = lines.readline(_LINE)
+            _tell(say, {"id": None, "error": {"code": "LimitError", "message": f"a request is at most {_LINE:,} characters on one line"}})
+        elif line.strip():
+            yield line
 
 
 def _answer(service: Service, line: str, say: Callable[[Mapping[str, Any]], None]) -> None:
@@ -73,6 +86,10 @@ def _answer(service: Service, line: str, say: Callable[[Mapping[str, Any]], None
     except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a plugin waiting for its reply
         _LOG.exception("a request failed")
         reply = {"id": id_, "error": {"code": "InternalError", "message": type(error).__name__}}
+    _tell(say, reply)
+
+
+def _tell(say: Callable[[Mapping[str, Any]], None], reply: Mapping[str, Any]) -> None:
     try:
         say(reply)
     except (BrokenPipeError, ValueError):  # whoever asked is gone
@@ -88,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", default="user,assistant,tool", help="roles whose messages are kept, with commas between them")
     given = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _ended)
+    # JSON is UTF-8 wherever this runs, and a broken character must not end the worker.
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     # What a library prints by mistake must not get between the replies.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
@@ -99,7 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TierkeepError as error:
         sys.stderr.write(f"tierkeep: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
+
+
+def _ended(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave the loop that reads requests; what is under way is finished on the way out."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":
