@@ -45,7 +45,7 @@ bench: $(VENV)/.ready-dev ## Measure evidence recall: make bench DATA=path/to/se
 	@$(RUN)/tierkeep bench recall --data "$$DATA"
 
 clean: ## Remove everything that the other targets made
-	rm -rf $(VENV) $(OPENCLAW) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OPENCLAW) .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------------------- set-up
