@@ -123,7 +123,8 @@ def test_an_agent_uses_them(kind: str, memory: Memory) -> None:
 def test_an_agent_with_them_is_saved(tmp_path: Path) -> None:
     agent = agent_of("code", [], MemoryRecallTool(), MemoryStoreTool(), MemoryForgetTool())
     agent.save(tmp_path / "agent")
-    assert {path.stem for path in (tmp_path / "agent" / "tools").glob("memory_*.py")} == words.TOOL_NAMES
+    names = {tool.name for tool in (words.RECALL, words.STORE, words.FORGET)}
+    assert {path.stem for path in (tmp_path / "agent" / "tools").glob("memory_*.py")} == names
     loaded = json.loads((tmp_path / "agent" / "agent.json").read_text())
     assert set(loaded["tools"]) >= words.TOOL_NAMES
     model = {"class": "OpenAIModel", "data": {"model_id": "some", "api_key": "none"}}  # from_dict knows no models but its own
