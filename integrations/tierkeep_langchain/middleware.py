@@ -42,7 +42,6 @@ class _Turn(NamedTuple):
     `request` is what the user asks for: the question, unless it comes from another agent's tool.
     """
 
-
     owner: ScopedMemory
     thread: list[Named]
     start: int

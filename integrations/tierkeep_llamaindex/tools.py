@@ -152,7 +152,7 @@ class _Guarded(AsyncBaseTool):
         output = await asyncio.to_thread(self._refused, args, kwargs)
         if output is None:
             try:
-                with self._at_work():
+                with await asyncio.to_thread(self._at_work):
                     output = await self._tool.acall(*args, **kwargs)
             finally:
                 await asyncio.to_thread(self._note, output)

@@ -196,6 +196,7 @@ class _Wiring:
             raise ScopeError("the agent still has another owner's conversation: run it with reset=True, or use an agent for each")
         unknown = bool(additional_args or images or self.agent.state or (inner and not caller)) or len(self.held) > _MOST_HELD
         unknown |= not reset and bool(steps) and steps[-1] is not self.last
+        unknown |= bool(getattr(self.agent, "additional_authorized_imports", ()))  # what code reads with them, no tool has brought
         if len(self.held) > _MOST_HELD or (reset and not isinstance(self.agent, CodeAgent)):
             self.held = []
         self.conversation = [] if reset else self.conversation

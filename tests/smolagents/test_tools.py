@@ -126,7 +126,7 @@ def test_an_agent_with_them_is_saved(tmp_path: Path) -> None:
     names = {tool.name for tool in (words.RECALL, words.STORE, words.FORGET)}
     assert {path.stem for path in (tmp_path / "agent" / "tools").glob("memory_*.py")} == names
     loaded = json.loads((tmp_path / "agent" / "agent.json").read_text())
-    assert set(loaded["tools"]) >= words.TOOL_NAMES
+    assert set(loaded["tools"]) >= names
     model = {"class": "OpenAIModel", "data": {"model_id": "some", "api_key": "none"}}  # from_dict knows no models but its own
     again = CodeAgent.from_dict(agent.to_dict() | {"model": model}, model=Scripted())
-    assert set(again.tools) >= words.TOOL_NAMES
+    assert set(again.tools) >= names
