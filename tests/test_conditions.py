@@ -23,7 +23,9 @@ VALUE: dict[str, Any] = {
         ({"missing": {"$gt": 1}}, False), ({"missing": {"$lt": 1}}, False), ({"s": {"$gt": 1}}, False), ({"list": {"$gt": 1}}, False),
         ({"at": {"$gte": "2026-05-01"}}, True), ({"at": {"$lt": "2026-05-01"}}, False),
         ({"in": {"a": 1}}, True), ({"in": {"b": {"c": {"$gt": 1}}}}, True), ({"n": {"a": 1}}, False),
-        ({"list": [1, {"a": 2}]}, True), ({"list": (1, {"a": 2})}, True), ({"list": [1]}, False), ({"list": [1, {"a": {"$gt": 2}}]}, False),
+        ({"list": [1, {"a": 2}]}, True), ({"list": (1, {"a": 2})}, True),
+        ({"list": {"$eq": (1, {"a": 2})}}, True), ({"list": {"$ne": (1, {"a": 2})}}, False),
+        ({"list": [1]}, False), ({"list": [1, {"a": {"$gt": 2}}]}, False),
     ],
     ids=lambda one: None if isinstance(one, bool) else repr(one),
 )  # fmt: skip

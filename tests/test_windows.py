@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tierkeep import Authority, Memory, Message, Origin
@@ -43,7 +44,8 @@ def test_evidence_is_seen_and_the_answer_rests_on_it(turns: Turns, memory: Memor
     assert (page.text, page.speaker, page.authority) == ('{"hours": "ten to six"}', "visit", Authority.DATA)
 
 
-@pytest.mark.parametrize(("result", "seen"), [(None, []), ("", []), (memoryview(b"picture"), [UNKNOWN])], ids=["none", "blank", "picture"])
+@pytest.mark.parametrize(("result", "seen"), [(None, []), ("", []), (memoryview(b"picture"), [UNKNOWN]),
+                                              (np.arange(3), [UNKNOWN])], ids=["none", "blank", "picture", "array"])  # fmt: skip
 def test_what_nobody_can_keep_as_a_text_is_unknown(turns: Turns, memory: Memory, result: Any, seen: list[str]) -> None:
     one = window(turns, memory)
     one.bring("visit", result)
@@ -97,8 +99,9 @@ def test_only_plain_values_reach_the_gate(turns: Turns, memory: Memory) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("a", "a"), (12, "12"), (None, ""), ({"a": ["ä"]}, '{"a": ["ä"]}'), ([Origin], f'["{Origin}"]')],
-    ids=["text", "number", "none", "object", "anything"],
+    ("value", "text"), [("a", "a"), (12, "12"), (None, ""), ({"a": ["ä"]}, '{"a": ["ä"]}'), ([Origin], f'["{Origin}"]'),
+                     ({(1, 2): 3}, "{(1, 2): 3}")],
+    ids=["text", "number", "none", "object", "anything", "pairs"],
 )
 def test_results_as_texts(value: Any, text: str) -> None:
     assert text_of(value) == text

@@ -63,8 +63,15 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 def _compared(value: Any, name: str, other: Any) -> bool:
     if name in ("$eq", "$ne"):
-        return bool(value == other) is (name == "$eq")
+        return bool(value == _listed(other)) is (name == "$eq")
     try:
         return _ORDER[name](float(value), float(other))
     except (TypeError, ValueError):
         return isinstance(value, str) and isinstance(other, str) and _ORDER[name](value, other)
+
+
+def _listed(value: Any) -> Any:
+    """Return a value with lists for its tuples, as JSON keeps them."""
+    if isinstance(value, Mapping):
+        return {name: _listed(inner) for name, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, (list, tuple)) else value

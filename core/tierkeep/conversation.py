@@ -34,11 +34,18 @@ class Turn:
         question: The user's words.
         evidence: What was recalled for them, once it was.
         results: What tools returned since: texts, and the ids under which they are kept.
+        outside: What the user asks for, where a model has put the question; None where it is the user's own.
     """
 
     question: str = ""
     evidence: Evidence | None = None
     results: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    outside: str | None = None
+
+    @property
+    def request(self) -> str:
+        """What the user asks for."""
+        return self.question if self.outside is None else self.outside
 
 
 class Conversation:
@@ -96,10 +103,11 @@ class Conversation:
         self._loaded = True
         return self.session
 
-    def begin(self, question: str) -> None:
-        """Begin a turn: the user has said this."""
+    def begin(self, question: str, outside: str | None = None) -> None:
+        """Begin a turn: the user has said this, or a model has, for whose user see `Turn.outside`."""
         ahead, self._ahead = self._ahead, None
         self.turn = ahead if ahead and ahead.question.strip() == question.strip() else Turn(question)
+        self.turn.outside = outside
 
     def expect(self, question: str) -> Turn:
         """Return the running turn when it is about this, else one that begins when the user is heard to have said it."""
@@ -177,7 +185,7 @@ class Conversation:
         def check(tool: str, arguments: Mapping[str, Any]) -> ActionDecision:
             if reached is None:
                 return ActionDecision(allowed=False, tool=tool, subject="", reasons=("unavailable",))
-            return reached[0].check(reached[1], tool, arguments, request=turn.question, window=seen, evidence=turn.evidence)
+            return reached[0].check(reached[1], tool, arguments, request=turn.request, window=seen, evidence=turn.evidence)
 
         return check
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any, NamedTuple, get_args
 
 from tierkeep.errors import InputError, ScopeError, SettingsError, TierkeepError
 from tierkeep.gating import ToolPolicy
 from tierkeep.memory import Memory
-from tierkeep.records import ActionDecision, Evidence, Message, Origin, Receipt, Role
+from tierkeep.records import FROM_OUTSIDE, ActionDecision, Evidence, Message, Origin, Receipt, Role
 from tierkeep.rendering import without_fences
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import TOOL_NAMES, own_tool, whole
 from tierkeep.twins import twin
 
-__all__ = ["GUIDANCE", "UNKNOWN", "Kept", "Part", "Turns", "in_front"]
+__all__ = ["GUIDANCE", "UNKNOWN", "Kept", "Part", "Turns", "at_work", "in_front", "request_outside"]
 
 _LOG = logging.getLogger(__name__)
 #: One part of an owner: fixed, or read from a run's context.
@@ -35,6 +37,8 @@ GUIDANCE = (
 )
 #: Stands among ids for something in the model's window that no memory knows: the gate then takes nothing for granted.
 UNKNOWN = "?"
+#: Partition and request of the run whose tool is at work in this context.
+_OUTSIDE: ContextVar[tuple[tuple[str, str, str], str] | None] = ContextVar("tierkeep_outside", default=None)
 
 
 class Kept(NamedTuple):
@@ -180,16 +184,22 @@ class Turns:
         Args:
             owner: Whose memory; its session names the conversation.
             messages: In order. Each should have the application's id: then it may be handed over as often as is convenient.
-            evidence: What the model was shown of the memory in this turn: its answer rests on that.
+            evidence: What the model was shown of the memory in this turn: its answer rests on what of that came from outside.
             rests_on: Ids of further events that its answer rests on, for those who have ids only.
         """
         kept: list[str] = []
         failed = ""
-        parents = list(dict.fromkeys([*rests_on, *(source for item in (evidence.items if evidence else ()) for source in item.sources)]))
-        for said in _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None]):
+        outside = [item for item in (evidence.items if evidence else ()) if item.origin in FROM_OUTSIDE]
+        parents = list(dict.fromkeys([*rests_on, *(source for item in outside for source in item.sources)]))
+        waiting = _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None])
+        while waiting:
+            said = waiting.pop(0)
             try:
                 receipt = self._add(owner, said, parents if said[0].role == "assistant" else ())
             except TierkeepError as error:
+                if isinstance(error, InputError) and len(said) > 1:  # what is wrong with one is no loss of the others
+                    waiting[:0] = [[one] for one in said]
+                    continue
                 failed = f"{type(error).__name__}: {error}"
                 _LOG.error("a turn was not kept for %s: %s", owner.scope, failed)
                 continue
@@ -216,7 +226,8 @@ class Turns:
         text = _storable(without_fences(message.text)).strip()
         if message.role not in self._roles or own_tool(tool) or not text:
             return None
-        changed: dict[str, Any] = {"text": text, "tool_calls": ()}
+        name = message.speaker[: self._memory._settings.limits.name_chars]
+        changed: dict[str, Any] = {"text": text, "tool_calls": (), "speaker": name}
         if message.role == "tool":
             changed["text"] = _clipped(text, self._numbers.tool_chars)
             changed["origin"] = message.origin or self._origins.get(tool) or Origin.tool(tool)
@@ -260,6 +271,27 @@ def _read(name: str, part: Part, context: Any) -> Any:
         return part(context) if callable(part) else part
     except (LookupError, AttributeError, TypeError) as error:
         raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
+
+
+@contextmanager
+def at_work(partition: tuple[str, str, str], request: str) -> Iterator[None]:
+    """While a tool of a run is at work: an agent that is run in there is asked by a model, and not by the user.
+
+    Args:
+        partition: Whose memory the run works with.
+        request: What the user asks for in it.
+    """
+    token = _OUTSIDE.set((partition, request))
+    try:
+        yield
+    finally:
+        _OUTSIDE.reset(token)
+
+
+def request_outside(partition: tuple[str, str, str]) -> str | None:
+    """Return what the user asks for in the run whose tool runs this agent, "" where that is another's memory; None when no tool does."""
+    outside = _OUTSIDE.get()
+    return None if outside is None else outside[1] if outside[0] == partition else ""
 
 
 def in_front(evidence: Evidence, text: str) -> str:

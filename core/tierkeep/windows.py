@@ -96,7 +96,7 @@ class Window:
         elif text:
             self.known.append(str(result))
             self.brought += self.keep(Message(text=text, role="tool", speaker=tool))
-        elif result is not None and result != "":
+        elif not isinstance(result, (str, type(None))):  # and not compared: an array's answer would be an array
             self.saw_unknown()
 
     def news(self, text: str) -> str:
@@ -132,5 +132,8 @@ def text_of(value: Any) -> str:
     if value is None or hasattr(value, "tobytes") or hasattr(value, "samplerate"):
         return ""
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        try:
+            return json.dumps(value, ensure_ascii=False, default=str)
+        except (TypeError, ValueError, RecursionError):  # other keys than texts, a value inside itself: no reason to lose what a tool gave
+            return str(value)
     return str(value)

@@ -13,7 +13,7 @@ from tierkeep import Evidence, Message
 from tierkeep.records import Event, Role
 from tierkeep.turns import GUIDANCE, in_front
 
-__all__ = ["Named", "as_langchain", "as_message", "event_id", "fronted", "guided", "named", "source_of"]
+__all__ = ["Named", "as_langchain", "as_message", "event_id", "fronted", "guided", "named", "source_of", "wholly_text"]
 
 
 class Named(NamedTuple):
@@ -52,6 +52,12 @@ def named(messages: Sequence[BaseMessage], session: str | None) -> list[Named]:
 def source_of(message: BaseMessage) -> str:
     """Return which part of the application wrote a message in somebody's name, such as "summarization"; "" for what was really said."""
     return str(message.additional_kwargs.get("lc_source") or "")
+
+
+def wholly_text(message: BaseMessage) -> bool:
+    """Return whether a message has nothing but text: nobody keeps what a picture or a file says to a model."""
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    return all(isinstance(block, str) or block.get("type") == "text" for block in blocks)
 
 
 def as_message(one: Named) -> Message | None:

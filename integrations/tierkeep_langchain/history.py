@@ -9,10 +9,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from tierkeep import Message
 from tierkeep.errors import ScopeError
-from tierkeep.records import Event, Role
+from tierkeep.records import Role
 from tierkeep.scoped import ScopedMemory
+from tierkeep_langchain.convert import as_langchain
 
-__all__ = ["TierkeepChatHistory", "as_langchain"]
+__all__ = ["TierkeepChatHistory"]
 
 _KINDS: dict[Role, type[BaseMessage]] = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
 
@@ -50,7 +51,3 @@ class TierkeepChatHistory(BaseChatMessageHistory):
         """Forget the conversation, and everything derived from it."""
         self._owner.forget(everything=True)
 
-
-def as_langchain(event: Event) -> BaseMessage:
-    """Return a kept message as LangChain has it."""
-    return _KINDS[event.role](event.text, id=event.id, name=None if event.speaker == event.role else event.speaker)

@@ -18,9 +18,9 @@ from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.records import ActionDecision, Role
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import FORGET, STORE, TOOL_NAMES
-from tierkeep.turns import UNKNOWN, Part, Turns
-from tierkeep_langchain.convert import Named, as_message, fronted, guided, named, source_of
-from tierkeep_langchain.owners import owners
+from tierkeep.turns import UNKNOWN, Part, Turns, at_work, request_outside
+from tierkeep_langchain.convert import Named, as_message, fronted, guided, named, source_of, wholly_text
+from tierkeep_langchain.owners import owners, within_a_tool
 from tierkeep_langchain.tools import memory_tools
 
 __all__ = ["MemoryMiddleware"]
@@ -37,7 +37,10 @@ class MemoryState(AgentState[Any]):
 
 
 class _Turn(NamedTuple):
-    """Its owner, the thread, where the turn begins in it, the ids of the user's messages, the latest one's text, and the turn's name."""
+    """Its owner, the thread, where the turn begins in it, the ids of the messages that ask, the latest one's text, and the turn's name.
+
+    `request` is what the user asks for: the question, unless it comes from another agent's tool.
+    """
 
     owner: ScopedMemory
     thread: list[Named]
@@ -45,6 +48,8 @@ class _Turn(NamedTuple):
     asked: list[str]
     question: str
     key: tuple[str | None, str]
+    request: str
+    by_user: bool
 
 
 class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
@@ -83,7 +88,11 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
     ) -> None:  # fmt: skip
         if on_deny not in ("refuse", "interrupt"):
             raise SettingsError(f'on_deny must be "refuse" or "interrupt", not {on_deny!r}')
+        if not isinstance(gate, (Mapping, bool, type(None))):
+            raise SettingsError(f"gate must be True or map names of tools to ToolPolicy(…), not {gate!r}")
         self._gated = isinstance(gate, Mapping) or bool(gate)
+        if on_deny == "interrupt" and not self._gated:
+            raise SettingsError('on_deny="interrupt" asks a person about what the gate refuses: say gate=True, or what your tools do')
         policies = gate if isinstance(gate, Mapping) else None
         self._turns = Turns(memory, budget=budget, deadline_s=deadline_s, keep=keep, origins=origins, tools=policies)
         self._owner = owners(self._turns, session, user=user, tenant=tenant, agent=agent)
@@ -102,7 +111,12 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Any) -> Any:
         """Ask the gate, and keep what the tool returns at once, so that the gate knows it."""
-        return self._refused(request) or self._kept(request, handler(request))
+        turn = self._turn(request.state, request.runtime)
+        if refused := self._refused(request, turn):
+            return refused
+        with at_work(turn.owner.scope.partition, turn.request):
+            result = handler(request)
+        return self._kept(request, result)
 
     def after_agent(self, state: Any, runtime: Any) -> None:
         """Keep what this turn brought."""
@@ -118,8 +132,12 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: Any) -> Any:
         """Do the same as `wrap_tool_call`."""
-        refused = await asyncio.to_thread(self._refused, request)
-        return refused or await asyncio.to_thread(self._kept, request, await handler(request))
+        turn = await asyncio.to_thread(self._turn, request.state, request.runtime)
+        if refused := await asyncio.to_thread(self._refused, request, turn):
+            return refused
+        with at_work(turn.owner.scope.partition, turn.request):
+            result = await handler(request)
+        return await asyncio.to_thread(self._kept, request, result)
 
     async def aafter_agent(self, state: Any, runtime: Any) -> None:
         """Do the same as `after_agent`."""
@@ -132,7 +150,10 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
         theirs = {one.message.id: place for place, one in reversed([*enumerate(thread)]) if one.message.id in asked}
         last = asked[-1] if asked else ""
         question = str(thread[theirs[last]].message.text) if last in theirs else ""
-        return _Turn(owner, thread, min(theirs.values(), default=0), asked, question, (owner.scope.session, last))
+        outside = request_outside(owner.scope.partition)
+        outside = "" if outside is None and within_a_tool(runtime) else outside
+        request, by_user = (question, True) if outside is None else (outside, False)
+        return _Turn(owner, thread, min(theirs.values(), default=0), asked, question, (owner.scope.session, last), request, by_user)
 
     def _prompted(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         turn = self._turn(request.state, request.runtime)
@@ -145,7 +166,8 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
         return request.override(system_message=system, messages=messages)
 
     def _keep(self, turn: _Turn, *, last: bool = False) -> None:
-        new = [one for one in turn.thread[turn.start :] if not isinstance(one.message, HumanMessage) or one.message.id in turn.asked]
+        theirs = turn.asked if turn.by_user else ()
+        new = [one for one in turn.thread[turn.start :] if not isinstance(one.message, HumanMessage) or one.message.id in theirs]
         evidence = self._turns.shown(turn.owner, turn.question, key=turn.key, last=last)
         messages = [message for one in new if (message := as_message(one)) is not None]
         self._turns.keep(turn.owner, messages, evidence=evidence, rests_on=[id_ for one in new for id_ in _looked_up(one)])
@@ -155,14 +177,14 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
             self._keep(self._turn(request.state, request.runtime, fresh))
         return result
 
-    def _refused(self, request: ToolCallRequest) -> ToolMessage | None:
+    def _refused(self, request: ToolCallRequest, turn: _Turn) -> ToolMessage | None:
         """Return what the model is told when the call may not be made."""
         if not self._gated:
             return None
-        call, turn = request.tool_call, self._turn(request.state, request.runtime)
+        call = request.tool_call
         evidence = self._turns.shown(turn.owner, turn.question, key=turn.key)
         window = _window(turn) if evidence is not None else [UNKNOWN]
-        check = functools.partial(self._turns.check, turn.owner, call["name"], call["args"], request=turn.question, window=window)
+        check = functools.partial(self._turns.check, turn.owner, call["name"], call["args"], request=turn.request, window=window)
         decision = check(evidence=evidence)
         if not decision and self._on_deny == "interrupt" and (token := _person(turn.owner, decision, call["args"])):
             decision = check(evidence=evidence, confirmation=token)
@@ -180,7 +202,11 @@ def _person(owner: ScopedMemory, decision: ActionDecision, arguments: dict[str, 
         _LOG.error("nobody could be asked about a call of %s: %s: %s", decision.tool, type(error).__name__, error)
         return None
     asked = {"question": question.text, "action": decision.tool, "args": arguments, "reasons": list(decision.reasons)}
-    return question.token if interrupt(asked) is True else None
+    if interrupt(asked) is not True:
+        return None
+    # Who is asked is refused once before they can answer: else the yes was to another call, such as one that was changed since.
+    refused = [entry for entry in owner.guard.log() if entry.verb == "deny" and entry.subject == decision.subject]
+    return question.token if len(refused) > 1 else None
 
 
 def _asked(messages: Sequence[BaseMessage]) -> list[str]:
@@ -208,9 +234,12 @@ def _window(turn: _Turn) -> list[str]:
     for place, one in enumerate(turn.thread):
         message = one.message
         calling = isinstance(message, AIMessage) and (not message.text or (place >= turn.start and message.tool_calls))
-        if message.id == turn.key[1] or calling or not message.content or source_of(message) == _OURS:
-            continue  # the request, the model's own words of this turn, nothing
-        ids += _looked_up(one) if one.tool in TOOL_NAMES else [one.id or UNKNOWN]
+        if calling or not message.content or source_of(message) == _OURS:
+            continue  # the model's own words of this turn, nothing
+        if not isinstance(message, AIMessage) and not wholly_text(message):
+            ids.append(UNKNOWN)
+        if message.id != turn.key[1] or not turn.by_user:  # it is not the request
+            ids += _looked_up(one) if one.tool in TOOL_NAMES else [one.id or UNKNOWN]
     return ids
 
 

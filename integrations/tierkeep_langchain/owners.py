@@ -12,7 +12,7 @@ from tierkeep.errors import ScopeError
 from tierkeep.scoped import ScopedMemory
 from tierkeep.turns import Part, Turns
 
-__all__ = ["from_run", "owners"]
+__all__ = ["from_run", "owners", "within_a_tool"]
 
 
 def from_run(name: str) -> Callable[[Any], str | None]:
@@ -39,12 +39,18 @@ def owners(turns: Turns, session: Part, **parts: Part) -> Callable[[Any], Scoped
     if all(part is None for part in parts.values()):
         raise ScopeError('say whose memory it is: user=from_run("user_id"), a text, or a function of the runtime', field="user")
 
-    def owner(runtime: Any) -> ScopedMemory:
+    def conversation(runtime: Any) -> str | None:
         named = session(runtime) if callable(session) else session
-        thread = _configurable(runtime).get("thread_id") if named is None else None
-        return turns.owner(runtime, session=named if thread is None else str(thread), **parts)
+        named = _configurable(runtime).get("thread_id") if named is None else named
+        return None if named is None else str(named)
 
-    return owner
+    return lambda runtime: turns.owner(runtime, session=conversation, **parts)
+
+
+def within_a_tool(runtime: Any) -> bool:
+    """Return whether a tool of another agent runs this one, as far as LangGraph says so: not where the tool gives it a thread."""
+    *outer, _ = str(_configurable(runtime).get("checkpoint_ns") or "").split("|")
+    return any(node.startswith("tools:") for node in outer)
 
 
 def _configurable(runtime: Any) -> Mapping[str, Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.utils import get_tokenizer
 
 from tierkeep import Message
@@ -40,6 +40,11 @@ class Entry:
 def text_of(message: ChatMessage) -> str:
     """Return the text of a message, without images and the like."""
     return "\n".join(block.text for block in message.blocks if isinstance(block, TextBlock))
+
+
+def wordless(blocks: Iterable[object]) -> bool:
+    """Return whether there is more than text, such as a picture: nobody keeps what it says to a model."""
+    return not all(isinstance(block, (TextBlock, CachePoint)) for block in blocks)
 
 
 def copy_of(message: ChatMessage) -> ChatMessage:

@@ -23,8 +23,8 @@ from tierkeep.errors import SettingsError, StorageError
 from tierkeep.gating import ToolPolicy
 from tierkeep.records import ActionDecision, Role
 from tierkeep.scoped import ScopedMemory
-from tierkeep.turns import Turns
-from tierkeep_llamaindex.convert import Entry, copy_of, is_users, said_in, text_of, tool_calls
+from tierkeep.turns import UNKNOWN, Turns, request_outside
+from tierkeep_llamaindex.convert import Entry, copy_of, is_users, said_in, text_of, tool_calls, wordless
 from tierkeep_llamaindex.tools import TierkeepRetriever, TierkeepToolSpec
 
 _LOG = logging.getLogger(__name__)
@@ -51,10 +51,10 @@ class TierkeepMemory(BaseMemory):
 
     model_config = ConfigDict(extra="forbid")
 
-    path: str | None = None
-    user_id: str | None = None
-    tenant_id: str | None = None
-    agent_id: str | None = None
+    path: str | None = Field(default=None, frozen=True)
+    user_id: str | None = Field(default=None, frozen=True)
+    tenant_id: str | None = Field(default=None, frozen=True)
+    agent_id: str | None = Field(default=None, frozen=True)
     session_id: str = Field(default_factory=lambda: uuid4().hex)
     budget: int | None = None
     deadline_s: float | None = None
@@ -140,9 +140,13 @@ class TierkeepMemory(BaseMemory):
         with self.running() as talk:
             for message in messages:
                 self._calls.update(tool_calls(message))
+                outside = request_outside(self.partition) if is_users(message) else None
                 if is_users(message):
-                    talk.begin(text_of(message))
-                self._entries.append(Entry(copy_of(message), talk.keep(said_in(message, self._calls), counts)))
+                    talk.begin(text_of(message), outside)
+                behind = talk.keep(said_in(message, self._calls) if outside is None else [], counts)
+                spoken = message.role in (MessageRole.USER, MessageRole.TOOL, MessageRole.FUNCTION)
+                unkept = outside is not None or (spoken and wordless(message.blocks))
+                self._entries.append(Entry(copy_of(message), (*behind, UNKNOWN) if unkept else behind))
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Make these messages the history. What was kept before stays, and nothing is kept twice."""
@@ -171,6 +175,11 @@ class TierkeepMemory(BaseMemory):
             yield self._talk
 
     @property
+    def partition(self) -> tuple[str, str, str]:
+        """Whose memory it is, as `Scope.partition`."""
+        return self.tenant_id or "", self.user_id or "", self.agent_id or ""
+
+    @property
     def owner(self) -> ScopedMemory:
         """All of the owner's memory, with tierkeep's own verbs; StorageError when the store cannot be opened."""
         return self._open(None)[1]
@@ -196,6 +205,12 @@ class TierkeepMemory(BaseMemory):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a memory with other fields, such as another user: nothing of this one's conversation goes with it."""
+        made = type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | dict(update or {}))
+        made._memory = self._memory if made.path == self.path in (None, _UNSAVED) else None
+        return made
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self  # one conversation, whoever holds it

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import Field, create_model
@@ -18,6 +19,8 @@ from tierkeep.errors import InputError, TierkeepError
 from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import FORGET, RECALL, STORE, MemoryTool, Toolbox, recalled
+from tierkeep.turns import at_work
+from tierkeep_llamaindex.convert import wordless
 
 if TYPE_CHECKING:
     from tierkeep_llamaindex.memory import TierkeepMemory
@@ -139,7 +142,8 @@ class _Guarded(AsyncBaseTool):
         output = self._refused(args, kwargs)
         if output is None:
             try:
-                output = self._tool.call(*args, **kwargs)
+                with self._at_work():
+                    output = self._tool.call(*args, **kwargs)
             finally:
                 self._note(output)
         return output
@@ -148,7 +152,8 @@ class _Guarded(AsyncBaseTool):
         output = await asyncio.to_thread(self._refused, args, kwargs)
         if output is None:
             try:
-                output = await self._tool.acall(*args, **kwargs)
+                with await asyncio.to_thread(self._at_work):
+                    output = await self._tool.acall(*args, **kwargs)
             finally:
                 await asyncio.to_thread(self._note, output)
         return output
@@ -164,9 +169,15 @@ class _Guarded(AsyncBaseTool):
             talk.returned(name, told, keep=False)
         return ToolOutput(tool_name=name, content=told, raw_input=given, raw_output=told, is_error=True)
 
+    def _at_work(self) -> AbstractContextManager[None]:
+        with self._memory.running() as talk:
+            return at_work(self._memory.partition, talk.turn.request)
+
     def _note(self, output: ToolOutput | None) -> None:
         with self._memory.running() as talk:
             talk.returned(self.metadata.get_name(), None if output is None else output.content)
+            if output is not None and wordless(output.blocks):
+                talk.returned(self.metadata.get_name(), None)
 
 
 class _GuardedFunction(_Guarded, FunctionTool):

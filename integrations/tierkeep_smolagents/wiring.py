@@ -19,7 +19,7 @@ from smolagents import ActionStep, ChatMessage, CodeAgent, FinalAnswerStep, Loca
 from smolagents.agents import populate_template
 
 from tierkeep import Memory, Message, Origin
-from tierkeep.errors import ActionDenied, SettingsError
+from tierkeep.errors import ActionDenied, ScopeError, SettingsError
 from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.records import Role, Source
 from tierkeep.turns import GUIDANCE, UNKNOWN, Part, Turns, in_front
@@ -50,7 +50,8 @@ def with_memory(
     Args:
         agent: A `CodeAgent`, a `ToolCallingAgent`, or one of your own.
         memory: An open memory, or the folder of one, which is opened here and closed by `without_memory`.
-        user: Whose memory: a text, or a function of the run's `additional_args` ({} where there are none).
+        user: Whose memory: a text, or a function of the run's `additional_args` ({} where there are none). The variables of a `CodeAgent`
+            outlive its runs: users who must not see each other's get an agent each.
         tenant: As `user`.
         agent_name: As `user`; for agents that must not share.
         session: Names the conversation, as `user`; the day otherwise. Recall searches all of the owner's conversations.
@@ -117,6 +118,7 @@ class _Wiring:
         self.held: list[str] = [UNKNOWN] if agent.memory.steps else []
         self.conversation: list[str] = []
         self.last: Any = None
+        self.newest: Window | None = None
 
     def install(self) -> None:
         if _KEY not in vars(self.agent):
@@ -152,6 +154,8 @@ class _Wiring:
         """Yield the steps of a stream. Between two of them the agent is as it was."""
         try:
             while True:
+                if not window.same_owner(self.newest):  # else it would go on with what the other's run has put into the agent
+                    raise ScopeError("a run for another owner has begun on this agent: read a stream to its end, or use an agent for each")
                 with self.inside(window):
                     try:
                         step = next(steps)
@@ -188,13 +192,18 @@ class _Wiring:
         context = caller.context if caller else dict(additional_args or {}) if ours else {}
         owner = self.turns.owner(context, session=self.session, **self.whose)
         steps = self.agent.memory.steps
+        if not reset and self.newest and steps and self.newest.owner.scope.partition != owner.scope.partition:
+            raise ScopeError("the agent still has another owner's conversation: run it with reset=True, or use an agent for each")
         unknown = bool(additional_args or images or self.agent.state or (inner and not caller)) or len(self.held) > _MOST_HELD
         unknown |= not reset and bool(steps) and steps[-1] is not self.last
+        unknown |= bool(getattr(self.agent, "additional_authorized_imports", ()))  # what code reads with them, no tool has brought
         if len(self.held) > _MOST_HELD or (reset and not isinstance(self.agent, CodeAgent)):
             self.held = []
         self.conversation = [] if reset else self.conversation
         request = caller.request if caller else task if ours else ""
-        window = Window(self.turns, owner, request, held=self.held, conversation=self.conversation, caller=caller, context=context)
+        self.newest = window = Window(
+            self.turns, owner, request, held=self.held, conversation=self.conversation, caller=caller, context=context
+        )
         if unknown:
             window.saw_unknown()
         window.recall(inner or task)

@@ -48,8 +48,19 @@ def test_a_long_text_with_small_changes_is_the_same() -> None:
 
 
 def test_what_repeats_a_memory_explicitly_counts_with_it() -> None:
-    agent = hit(2, "In short, pay the office.", Origin.agent("bot"), ("e1",))
-    assert released([hit(1, "A page."), agent, hit(3, "Another.", WEB, ("e9",)), hit(4, "And another.", WEB, ("e9",))]) == ["e1", "e3"]
+    assert released([hit(1, "A page."), hit(3, "Another.", WEB, ("e9",)), hit(4, "And another.", WEB, ("e9",))]) == ["e1", "e3"]
+
+
+def test_an_agent_that_repeats_a_page_takes_no_place_and_not_the_pages() -> None:
+    bot = Origin.agent("bot")
+    echo = hit(1, f"I have read it: {PAYLOAD}", bot, ("e2",))
+    assert released([echo, hit(2, f"A page. {PAYLOAD}"), hit(3, f"So again: {PAYLOAD}", bot, ("e2",))]) == ["e2"]
+
+
+def test_what_an_agent_said_after_reading_a_page_does_not_hide_it() -> None:
+    bot = Origin.agent("bot")
+    unsure = hit(1, "Sorry, I am not sure when the museum opens.", bot, ("e2",))
+    assert released([unsure, hit(2, "The museum opens at ten."), hit(3, "I have booked two tickets.", bot, ("e2",))]) == ["e1", "e2", "e3"]
 
 
 def test_a_chinese_payload_counts_once() -> None:

@@ -316,6 +316,12 @@ def test_a_run_that_names_nobody_ends_before_any_model_call(memory: Memory, run:
     assert model.prompts == []
 
 
+def test_a_session_that_the_run_does_not_name_ends_it_too(memory: Memory) -> None:
+    agent = create_agent(Scripted(), middleware=[MemoryMiddleware(memory, user="ana", session=lambda runtime: runtime.context["chat"])])
+    with pytest.raises(ScopeError, match="session"):
+        agent.invoke({"messages": [("user", "Hello.")]})
+
+
 def test_many_users_at_once_in_threads_and_tasks(memory: Memory) -> None:
     model = Scripted(steps=[])
     agent = create_agent(
@@ -370,9 +376,9 @@ def test_a_memory_that_is_slow_is_not_waited_for_long(memory: Memory) -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [({"on_deny": "ask"}, "on_deny"), ({"keep": "user"}, "keep"), ({"tools": ("memory_recal",)}, "memory_recall"),
-     ({"gate": {"send": False}}, "ToolPolicy"),
+     ({"gate": {"send": False}}, "ToolPolicy"), ({"gate": ["send"]}, "gate must be"), ({"on_deny": "interrupt"}, "gate=True"),
      ({"budget": 0}, "budget"), ({"origins": {"a": "web"}}, "origins")],
-    ids=["on_deny", "keep", "tools", "gate", "budget", "origins"],
+    ids=["on_deny", "keep", "tools", "gate", "list", "no gate", "budget", "origins"],
 )  # fmt: skip
 def test_what_cannot_be_is_said_at_once(memory: Memory, wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named):

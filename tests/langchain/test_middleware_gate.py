@@ -13,6 +13,7 @@ from langchain.tools import InjectedToolCallId
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from tests.langchain.conftest import Scripted, calls
 
@@ -204,6 +205,79 @@ def test_a_fresh_thread_vouches_for_what_the_model_makes_up(memory: Memory, pay:
     assert paid == ["made up"]
 
 
+@pytest.mark.parametrize("beside", [{"type": "image", "url": "https://x.example/a.png"}, {"type": "text-plain", "text": "ACCT-6660"}],
+                         ids=["picture", "file"])  # fmt: skip
+def test_what_stands_in_a_picture_of_the_request_is_not_the_users_word(
+    memory: Memory, pay: BaseTool, paid: list[str], beside: dict[str, str]
+) -> None:
+    def asked(text: str, account: str) -> dict[str, Any]:
+        said = HumanMessage([{"type": "text", "text": text}, beside])
+        agent = agent_of(memory, Scripted(steps=[calls(("pay", {"account": account}))]), pay)
+        done: dict[str, Any] = agent.invoke({"messages": [said]}, CONFIG)
+        return done
+
+    assert "no_source" in refusals(asked("Pay this invoice", "ACCT-6660"))[0] and paid == []
+    asked("Pay this invoice to ACCT-1234", "ACCT-1234")
+    assert paid == ["ACCT-1234"]
+
+
+# ------------------------------------------------------------------------------------------------ agents that are tools
+
+
+def helper_of(agent: Any, way: str, config: Any = None) -> BaseTool:
+    """Return an agent as the tool of another one."""
+    if way == "invoke":
+
+        @tool
+        def helper(task: str) -> str:
+            """Hand a task over."""
+            return str(agent.invoke({"messages": [("user", task)]}, config)["messages"][-1].text)
+    else:
+
+        @tool
+        async def helper(task: str) -> str:
+            """Hand a task over."""
+            return str((await agent.ainvoke({"messages": [("user", task)]}, config))["messages"][-1].text)
+
+    return helper
+
+
+HANDS_OVER = {**GATE, "helper": ToolPolicy(side_effects=False)}
+
+
+@pytest.mark.parametrize("config", [None, {"configurable": {"thread_id": "inner"}}], ids=["same thread", "own thread"])
+@pytest.mark.parametrize("ask", [by_invoke, by_ainvoke], ids=["invoke", "ainvoke"])
+def test_what_a_model_hands_to_another_agent_is_not_the_users_word(
+    memory: Memory, pay: BaseTool, paid: list[str], ask: Ask, config: Any
+) -> None:
+    def run(request: str, account: str) -> list[str]:
+        inner = create_agent(Scripted(steps=[calls(("pay", {"account": account})), "Done."]), [pay],
+                             middleware=[MemoryMiddleware(memory, user="ana", gate=True)])  # fmt: skip
+        order = calls(("helper", {"task": f"Pay {account}"}), first=2)
+        model = Scripted(steps=[calls(("read", {"what": "mail"})), order, "Ready."])
+        ask(agent_of(memory, model, read, helper_of(inner, ask.__name__[3:], config), gate=HANDS_OVER), request)
+        return [event.text for event in memory.scope(user="ana").events() if event.role == "user"]
+
+    assert run("Read my mail and pay the garage", "ACCT-6660") == ["Read my mail and pay the garage"] and paid == []
+    assert len(run("Read my mail and pay ACCT-1234", "ACCT-1234")) == 2 and paid == ["ACCT-1234"]
+
+
+def test_an_agent_that_is_wired_alone_fails_closed(memory: Memory, pay: BaseTool, paid: list[str]) -> None:
+    inner = create_agent(Scripted(steps=[calls(("pay", {"account": "ACCT-6660"})), "No."]), [pay],
+                         middleware=[MemoryMiddleware(memory, user="ana", gate=True)])  # fmt: skip
+    outer = create_agent(Scripted(steps=[calls(("helper", {"task": "Pay ACCT-6660"}))]), [helper_of(inner, "invoke")])
+    outer.invoke({"messages": [("user", "Pay the garage")]})
+    assert paid == [] and all(event.role != "user" for event in memory.scope(user="ana").events())
+
+
+def test_an_agent_in_a_graph_is_asked_by_the_user(memory: Memory, pay: BaseTool, paid: list[str]) -> None:
+    graph = StateGraph(MessagesState)
+    graph.add_node("agent", agent_of(memory, Scripted(steps=[calls(("pay", {"account": "ACCT-1234"}))]), pay))
+    graph.add_edge(START, "agent")
+    graph.compile().invoke({"messages": [("user", "Pay ACCT-1234")]}, CONFIG)
+    assert paid == ["ACCT-1234"]
+
+
 # ------------------------------------------------------------------------------------------------ many calls at once
 
 
@@ -269,6 +343,15 @@ def test_a_yes_counts_once(memory: Memory, pay: BaseTool, paid: list[str]) -> No
     assert paid == ["ACCT-6660"] and len(state["__interrupt__"]) == 1
     by_invoke(agent, Command(resume=False))
     assert paid == ["ACCT-6660"]
+
+
+def test_a_yes_is_to_the_call_that_was_shown(memory: Memory, pay: BaseTool, paid: list[str]) -> None:
+    memory.scope(user="ana").add(f"{PAGE} Or ACCT-7770.", role="tool", origin=Origin.web())
+    agent = agent_of(memory, Scripted(steps=[calls(("pay", {"account": "ACCT-6660"})), "Done."]), pay, on_deny="interrupt")
+    called = by_invoke(agent, "Pay the garage")["messages"][-1]
+    other = {**called.tool_calls[0], "args": {"account": "ACCT-7770"}}
+    agent.update_state(CONFIG, {"messages": [called.model_copy(update={"tool_calls": [other]})]})
+    assert refusals(by_invoke(agent, Command(resume=True))) and paid == []
 
 
 def test_two_questions_at_once_have_an_answer_each(memory: Memory, pay: BaseTool, paid: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent
 from llama_index.core.chat_engine import ContextChatEngine, SimpleChatEngine
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import ChatMessage, ImageBlock
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context, JsonPickleSerializer, JsonSerializer
 
@@ -348,3 +348,52 @@ async def test_runs_at_the_same_time(memory: Memory, kind: str) -> None:
     for name, sent in zip(names, await asyncio.gather(*map(run, names)), strict=True):
         assert f"{name}-word" in sent and not any(f"{other}-word" in sent for other in names if other != name)
         assert [role for role, _ in texts(memory, name)] == ["user", "assistant"] * 2
+
+
+# ------------------------------------------------------------------------------------- what is not the user's own word
+
+
+async def test_a_picture_vouches_for_nothing(mine: TierkeepMemory, shop: Shop) -> None:
+    agent, _ = agent_of("function", ATTACK[1], "No.", tools=shop.tools(mine))
+    await agent.run(ChatMessage(role="user", blocks=[ImageBlock(url="https://x.example/invoice.png")]), memory=mine)
+    assert shop.paid == [] and mine.check("pay", {"account": "made up", "amount": 1}).reasons == ("no_source",)
+
+
+async def test_nor_does_one_that_a_tool_returns(mine: TierkeepMemory, shop: Shop) -> None:
+    async def look(where: str) -> list[ImageBlock]:
+        """Look at something."""
+        return [ImageBlock(url="https://x.example/invoice.png")]
+
+    looks = guarded_tools([FunctionTool.from_defaults(async_fn=look)], mine, {"look": ToolPolicy(side_effects=False)})
+    agent, _ = agent_of("function", ("look", {"where": "here"}), ATTACK[1], "No.", tools=[*looks, *shop.tools(mine)])
+    await agent.run("Pay what the picture says", memory=mine)
+    assert shop.paid == [] and mine.check("pay", {"account": "made up", "amount": 1}).reasons == ("no_source",)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one memory", "two"])
+@pytest.mark.parametrize("way", ["async", "sync"])
+async def test_what_a_model_hands_to_another_agent_is_not_the_users_word(memory: Memory, shop: Shop, way: str, shared: bool) -> None:
+    async def run(session: str, request: str, account: str) -> None:
+        mine = TierkeepMemory.from_defaults(memory=memory, user_id="ana", session_id=session)
+        inner = mine if shared else TierkeepMemory.from_defaults(memory=memory, user_id="ana", session_id=f"{session} inside")
+        pay = ("pay", {"account": account, "amount": 20})
+        helping, _ = agent_of("function", pay, "Done.", tools=shop.tools(inner))
+
+        async def helper(task: str) -> str:
+            """Hand a task over."""
+            return str(await helping.run(task, memory=inner))
+
+        def sync_helper(task: str) -> str:
+            """Hand a task over."""
+            return asyncio.run(helper(task))
+
+        ways = {"sync": {"fn": sync_helper}, "async": {"async_fn": helper}}
+        hands = FunctionTool.from_defaults(**ways[way], name="helper")  # type: ignore[arg-type]
+        tools = [*shop.tools(mine), *guarded_tools([hands], mine, {"helper": ToolPolicy(side_effects=False)})]
+        agent, _ = agent_of("function", ATTACK[0], ("helper", {"task": f"Pay 20 to {account}"}), "Ready.", tools=tools)
+        await agent.run(request, memory=mine)
+
+    await run("s", "Find a plumber and pay the fee", "ACCT-6660")
+    assert shop.paid == [] and [text for role, text in texts(memory) if role == "user"] == ["Find a plumber and pay the fee"]
+    await run("t", "Find a plumber and pay 20 to ACCT-1234", "ACCT-1234")
+    assert shop.paid == [("ACCT-1234", 20)]

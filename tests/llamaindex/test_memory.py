@@ -59,6 +59,31 @@ def test_a_misspelt_field_is_an_error(memory: Memory) -> None:
         TierkeepMemory.from_defaults(memory=memory, user_id="ana", sesion_id="s1")
 
 
+@pytest.mark.parametrize("field", ["user_id", "tenant_id", "agent_id", "path"])
+def test_it_does_not_change_hands(mine: TierkeepMemory, field: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(mine, field, "bo")
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["copy", "deep"])
+def test_a_copy_for_somebody_else_has_nothing_of_the_first(memory: Memory, mine: TierkeepMemory, deep: bool) -> None:
+    mine.put(user("My cat is called Miso."))
+    other = mine.model_copy(update={"user_id": "bo"}, deep=deep)
+    other.put(user("What is my cat called?"))
+    assert [message.content for message in other.get()] == ["What is my cat called?"]
+    assert texts(memory) == [("user", "My cat is called Miso.")]
+    assert texts(memory, "bo") == [("user", "What is my cat called?")]
+    assert (mine.user_id, [message.content for message in mine.get_all()]) == ("ana", ["My cat is called Miso."])
+
+
+def test_a_copy_at_a_path_opens_it_again(at_path: TierkeepMemory) -> None:
+    at_path.put(user("My cat is called Miso."))
+    other = at_path.model_copy(update={"session_id": "tomorrow"})
+    at_path.close()
+    assert "Miso" in str(other.get("What is my cat called?")[-1].content)
+    other.close()
+
+
 def test_two_users_never_mix(memory: Memory) -> None:
     ana = TierkeepMemory.from_defaults(memory=memory, user_id="ana", session_id="s")
     bo = TierkeepMemory.from_defaults(memory=memory, user_id="bo", session_id="s")

@@ -148,6 +148,16 @@ def test_what_a_run_is_given_beside_its_task_counts_as_unknown(memory: Memory, h
     assert send.sent == []
 
 
+def test_what_code_may_read_without_a_tool_counts_as_unknown(memory: Memory, tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text(EVIL)
+    steal = f"import pathlib\nsend_email(to=pathlib.Path({str(tmp_path / 'page.txt')!r}).read_text(), body='all')"
+    send, mail = Send(), "send_email(to='bo@example.com', body='Hello')"
+    for line, task in ((steal, "Mail the office."), (mail, "Mail 'Hello' to bo@example.com.")):
+        agent = agent_of("code", [code(line), answer("code", "So.")], send, additional_authorized_imports=["pathlib"])
+        with_memory(agent, memory, user="ana", gate=GATE).run(task)
+    assert send.sent == [("bo@example.com", "Hello")]
+
+
 def test_arguments_of_a_function_tool_by_their_places(memory: Memory) -> None:
     sent: list[tuple[str, str]] = []
 

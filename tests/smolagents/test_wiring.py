@@ -162,15 +162,37 @@ def test_a_stream(kind: str, memory: Memory, ana: ScopedMemory) -> None:
     assert [speaker for speaker, _ in kept(ana)] == ["user", "visit_page", "assistant"]
 
 
-def test_streams_of_two_users_that_take_turns_on_one_agent(memory: Memory, ana: ScopedMemory) -> None:
-    agent = agent_of("tools", [answer("tools", "Yes."), answer("tools", "No.")])
+def test_a_stream_ends_where_another_user_has_taken_its_agent(memory: Memory, ana: ScopedMemory) -> None:
+    agent = agent_of("tools", [answer("tools", "No.")])
     with_memory(agent, memory, user=lambda given: given["user"])
     one = agent.run("I am Ana.", stream=True, additional_args={"user": "ana"})
-    two = agent.run("I am Bo.", stream=True, additional_args={"user": "bo"}, reset=False)
+    two = agent.run("I am Bo.", stream=True, additional_args={"user": "bo"})
+    with pytest.raises(ScopeError, match="another owner"):
+        list(one)
+    list(two)
+    assert kept(ana) == [("user", "I am Ana.")]
+    assert kept(memory.scope(user="bo")) == [("user", "I am Bo."), ("assistant", "No.")]
+    assert "Ana" not in agent.model.prompts[0]
+
+
+def test_two_streams_of_one_user(memory: Memory, ana: ScopedMemory) -> None:
+    agent = with_memory(agent_of("tools", [answer("tools", "Yes."), answer("tools", "No.")]), memory, user="ana")
+    one, two = agent.run("First.", stream=True), agent.run("Second.", stream=True, reset=False)
     list(one)
     list(two)
-    assert kept(ana) == [("user", "I am Ana."), ("assistant", "Yes.")]
-    assert kept(memory.scope(user="bo")) == [("user", "I am Bo."), ("assistant", "No.")]
+    assert kept(ana) == [("user", "First."), ("user", "Second."), ("assistant", "Yes."), ("assistant", "No.")]
+
+
+@both
+def test_nobody_goes_on_with_anothers_conversation(kind: str, memory: Memory) -> None:
+    agent = agent_of(kind, [answer(kind, "Noted."), answer(kind, "Hello."), answer(kind, "Again.")])
+    with_memory(agent, memory, user=lambda given: given["user"])
+    agent.run("My plan is Lisbon.", additional_args={"user": "ana"})
+    with pytest.raises(ScopeError, match="reset=True"):
+        agent.run("What is the plan?", additional_args={"user": "bo"}, reset=False)
+    agent.run("What is the plan?", additional_args={"user": "bo"})
+    agent.run("And now?", additional_args={"user": "bo"}, reset=False)
+    assert len(agent.model.prompts) == 3 and all("Lisbon" not in prompt for prompt in agent.model.prompts[1:])
 
 
 def test_a_stream_that_nobody_reads_leaves_the_agent_as_it_was(memory: Memory, ana: ScopedMemory) -> None:

@@ -1,7 +1,9 @@
 """Memories from outside that carry the same text count as one hit (guard spec T17, S2.2: TopK occupancy of at most 1/K).
 
 A planted text is stored many times, each in another carrier, to fill the hits. The best of them stays; the places of the others go to what
-else was found. What the user said themselves is never counted together.
+else was found. What the user said themselves is never counted together. An agent that repeats such a text takes no second place, and never
+the text's own, which says where it comes from; what it has said after reading one, in other words, is something else: "I am not sure when
+it opens" must not hide the page that says it.
 """
 
 from __future__ import annotations
@@ -69,7 +71,12 @@ class OccupancyCheck:
         if sum(outside) < 2:
             return list(hits)
         kept = _Kept()
-        return [hit for hit, counts in zip(hits, outside, strict=True) if not counts or kept.take(hit, self._signature(hit.item))]
+        taken = [not counts for counts in outside]
+        first_hand = [place for place, hit in enumerate(hits) if outside[place] and hit.item.origin.source in FROM_OUTSIDE]
+        repeated = [place for place, hit in enumerate(hits) if outside[place] and hit.item.origin.source not in FROM_OUTSIDE]
+        for place in [*first_hand, *repeated]:
+            taken[place] = kept.take(hits[place], self._signature(hits[place].item))
+        return [hit for hit, stays in zip(hits, taken, strict=True) if stays]
 
     def _signature(self, item: Event | Record) -> _Signature:
         key = (item.id, len(item.text), hash(item.text))
@@ -137,18 +144,17 @@ class _Kept:
 def _from_outside(hit: Hit) -> bool:
     """Return whether anybody could have written it, or an agent has repeated what such a one wrote."""
     source = hit.item.origin.source
-    return source in FROM_OUTSIDE or (source == Source.AGENT_INFERRED and bool(_roots(hit)))
+    return source in FROM_OUTSIDE or (source == Source.AGENT_INFERRED and isinstance(hit.item, Event) and bool(hit.item.parents))
 
 
 def _roots(hit: Hit) -> tuple[str, ...]:
-    """Return the events that this one explicitly repeats or summarises, and itself, so that it meets what repeats it.
+    """Return the events that one from outside explicitly repeats or summarises, and itself, so that it meets what repeats it.
 
-    Records have none here: facts distilled from one page are different facts.
+    Records have none here: facts distilled from one page are different facts. An agent's words have none either: they rest on all that was
+    in its window.
     """
     item = hit.item
-    if not isinstance(item, Event):
-        return ()
-    return (*item.parents, item.id) if item.origin.source in FROM_OUTSIDE else item.parents
+    return (*item.parents, item.id) if isinstance(item, Event) and item.origin.source in FROM_OUTSIDE else ()
 
 
 def _signed(text: str) -> _Signature:
