@@ -117,3 +117,13 @@ def test_an_untrusted_file_does_not_take_over_the_users_own_slots(memory: Memory
     ana.restore(list(other.export()), trusted=False)
     ana.add("I'm allergic to peanuts.", speaker="Ana", at="2026-01-01")
     assert "Ana is allergic to peanuts" in ana.recall("Recommend a restaurant.").text
+
+
+def test_a_question_is_not_answered_with_itself(ana: ScopedMemory) -> None:
+    ana.add("What is my cat called?", at="2026-05-02")
+    answer = ana.ask("What is my cat called?")
+    assert answer.abstained and not answer.verdict.accept
+    ana.add("When does the shop open?", at="2026-05-03")
+    assert "3 May 2026" not in ana.ask("When does the shop open?").text
+    ana.add("My cat is called Miso.")
+    assert "Miso" in ana.ask("What is my cat called?").text

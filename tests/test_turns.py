@@ -230,7 +230,11 @@ def test_an_owner_comes_from_the_context(turns: Turns) -> None:
     assert owner.scope.partition == ("", "ana", "coder") and owner.scope.session == "s1"
 
 
-@pytest.mark.parametrize("value", [None, "", "  ", 7])
+def test_a_number_is_an_owner_by_its_text(turns: Turns) -> None:
+    assert turns.owner({}, user=lambda context: 0).scope.user == "0"  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", True, 7.5, b"ana"])
 def test_a_run_that_names_nobody_reads_nothing(turns: Turns, value: object) -> None:
     with pytest.raises(ScopeError, match="user"):
         turns.owner({}, user=lambda context: value, agent="coder")  # type: ignore[arg-type,return-value]

@@ -119,7 +119,8 @@ class Turns:
         named = {name: _read(name, part, context) for name, part in parts.items() if part is not None}
         for name, value in named.items():
             if not isinstance(value, str) or not value.strip():
-                raise ScopeError(f"this run does not say whose memory it is: its context gives no {name}", field=name)
+                given = "no value" if value is None or value == "" else f"a {type(value).__name__}, and a text is needed"
+                raise ScopeError(f"this run does not say whose memory it is: {name}= gives {given}", field=name)
         return self._memory.scope(**named, session=_read("session", session, context) or None)
 
     def recall(self, owner: ScopedMemory, question: str, *, seen: Iterable[str] = (), key: Hashable = None) -> Evidence:
@@ -191,7 +192,9 @@ class Turns:
         failed = ""
         outside = [item for item in (evidence.items if evidence else ()) if item.origin in FROM_OUTSIDE]
         parents = list(dict.fromkeys([*rests_on, *(source for item in outside for source in item.sources)]))
-        waiting = _runs([whole for one in messages if (whole := self._worth_keeping(one)) is not None])
+        worth = [whole for one in messages if (whole := self._worth_keeping(one)) is not None]
+        # One transaction where nothing rests on what is stored before it.
+        waiting = _runs(worth) if parents or any(one.role == "tool" for one in worth) else [worth] * bool(worth)
         while waiting:
             said = waiting.pop(0)
             try:
@@ -268,7 +271,8 @@ class Turns:
 
 def _read(name: str, part: Part, context: Any) -> Any:
     try:
-        return part(context) if callable(part) else part
+        value = part(context) if callable(part) else part
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # as most databases have them
     except (LookupError, AttributeError, TypeError) as error:
         raise ScopeError(f"this run does not say whose memory it is: its {name} cannot be read ({error!r})", field=name) from error
 

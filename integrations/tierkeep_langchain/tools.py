@@ -38,12 +38,14 @@ def memory_tools(
 
     Raises:
         ScopeError: Nothing says whose memory it is.
-        SettingsError: There is no such tool, or an owner's memory is given with a part of an owner.
+        SettingsError: There is no such tool, it is no memory, or an owner's memory is given with a part of an owner.
     """
     if isinstance(names, str) or not set(names) <= set(_TOOLS):
         raise SettingsError(f"names must be some of {', '.join(_TOOLS)}, not {names!r}")
     if isinstance(memory, Memory):
         owner_of = owners(Turns(memory), session, user=user, tenant=tenant, agent=agent)
+    elif not isinstance(memory, ScopedMemory):
+        raise SettingsError(f"hand over an open memory, or what its scope() returns, not an object of type {type(memory).__name__}")
     elif (user, tenant, agent, session) == (None,) * 4:
         owner_of = lambda runtime: memory  # noqa: E731 - the same as above, for one owner
     else:

@@ -93,6 +93,11 @@ class TierkeepMemory(BaseMemory):
             SettingsError: Not exactly one of path and memory, or a value that cannot hold.
             StorageError: The store cannot be opened.
         """
+        if wrong := sorted(set(fields) - set(cls.model_fields)):
+            near = {"user": "user_id", "tenant": "tenant_id", "agent": "agent_id", "session": "session_id"}
+            raise SettingsError(f"there is no {wrong[0]}=" + (f": it is {near[wrong[0]]}=" if wrong[0] in near else " here"))
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise SettingsError(f"path= is a folder or file, not an object of type {type(path).__name__}: an open memory is memory=")
         if (path is None) == (memory is None):
             raise SettingsError("give either path=, a folder or file to open, or memory=, an open tierkeep.Memory")
         where = None if path is None else os.fspath(path)

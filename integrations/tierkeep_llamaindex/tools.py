@@ -15,7 +15,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolMetadata, ToolOutput, adapt_to_async_tool
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
-from tierkeep.errors import InputError, TierkeepError
+from tierkeep.errors import InputError, SettingsError, TierkeepError
 from tierkeep.gating import ToolPolicy, refusal
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import FORGET, RECALL, STORE, MemoryTool, Toolbox, recalled
@@ -119,6 +119,10 @@ def guarded_tools(
         memory: The memory of the run: its latest user message is what is asked for.
         policies: What the application says of these tools, such as `{"search": ToolPolicy(side_effects=False)}`.
     """
+    from tierkeep_llamaindex.memory import TierkeepMemory  # it has tools of its own, and imports this module
+
+    if not isinstance(memory, TierkeepMemory):
+        raise SettingsError(f"hand over the run's TierkeepMemory, not an object of type {type(memory).__name__}")
     memory.tools.update(policies or {})
     return [_GuardedFunction(tool, memory) if isinstance(tool, FunctionTool) else _Guarded(tool, memory) for tool in tools]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from smolagents import Tool
 
+from tierkeep.errors import SettingsError
 from tierkeep.scoped import ScopedMemory
 from tierkeep.toolbox import Toolbox
 
@@ -104,7 +105,13 @@ class MemoryForgetTool(Tool):  # type: ignore[misc]
 
 
 def memory_tools(owner: ScopedMemory) -> list[Tool]:
-    """Return the three tools, bound to an owner of a memory that is open already, whatever a model says."""
+    """Return the three tools, bound to an owner of a memory that is open already, whatever a model says.
+
+    Raises:
+        SettingsError: It is no owner's memory.
+    """
+    if not isinstance(owner, ScopedMemory):
+        raise SettingsError(f"hand over an owner's memory, such as memory.scope(user='ana'), not an object of type {type(owner).__name__}")
     tools: list[Any] = [MemoryRecallTool(), MemoryStoreTool(), MemoryForgetTool()]
     for tool in tools:
         tool.toolbox, tool.is_initialized = Toolbox(owner), True

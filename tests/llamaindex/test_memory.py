@@ -55,8 +55,12 @@ def test_a_path_or_a_memory(memory: Memory, given: dict[str, object]) -> None:
 
 
 def test_a_misspelt_field_is_an_error(memory: Memory) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError, match="no sesion_id="):
         TierkeepMemory.from_defaults(memory=memory, user_id="ana", sesion_id="s1")
+    with pytest.raises(SettingsError, match="it is user_id="):
+        TierkeepMemory.from_defaults(memory=memory, user="ana")
+    with pytest.raises(SettingsError, match="memory="):
+        TierkeepMemory.from_defaults(path=memory, user_id="ana")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("field", ["user_id", "tenant_id", "agent_id", "path"])
@@ -154,7 +158,7 @@ def test_it_is_asked_once_for_a_message(memory: Memory, mine: TierkeepMemory) ->
 
 
 def test_a_question_may_be_asked_for_before_it_is_put(memory: Memory, mine: TierkeepMemory) -> None:
-    memory.scope(user="ana").add("My cat is called Miso.", session="earlier")
+    memory.scope(user="ana").add("My cat is called Miso.", role="tool", origin=Origin.web(), session="earlier")
     mine.put(user("Hello."))
     ahead = mine.get(input="What is my cat called?")
     assert ahead[0] == user("Hello.") and "Miso" in (ahead[-1].content or "")

@@ -50,7 +50,8 @@ class ExtractiveAnswerer:
 
     def answer(self, query: Query, plan: Plan, evidence: Evidence, allowance: Allowance, carry: str = "") -> Draft:
         """Return a draft that quotes what it rests on. Costs no tokens."""
-        ranked = _ranked(evidence.items)[: self._top]
+        wanted = set(analyze(query.text))
+        ranked = [item for item in _ranked(evidence.items) if not _only_asks(item, wanted)][: self._top]
         if not ranked:
             found = evidence.dropped or evidence.partial  # something was found, or might have been
             return Draft(text=f"No answer: {evidence.note}." if found else NOT_IN_MEMORY, abstained=True)
@@ -62,6 +63,11 @@ class ExtractiveAnswerer:
             if draft is not None:
                 return _with_count(draft, evidence) if attempt is _from_collection else draft
         return _from_sentences(query, ranked)
+
+
+def _only_asks(item: EvidenceItem, wanted: set[str]) -> bool:
+    """Return whether a message is a question with no word that is not in the one that is asked: quoting it answers nothing."""
+    return not item.flag and asks(item.text) and wanted.issuperset(analyze(item.text))
 
 
 def _from_comparison(query: Query, evidence: Evidence) -> Draft | None:

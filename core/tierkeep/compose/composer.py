@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME
@@ -10,11 +11,13 @@ from tierkeep.compose.times import with_dates
 from tierkeep.compose.transforms import Line, distinct, worked_out
 from tierkeep.protocols import Gathered, TokenCounter, View
 from tierkeep.records import Event, Evidence, EvidenceItem, Hit, Plan, Query, Record, SlotValue
+from tierkeep.sentences import asks
 
 #: Share of the budget that a summary gives to one conversation, while others have something to say (tiers 1.5).
 _SESSION_SHARE = 0.6
 #: How often lines are worked out again because packing them moved an item out; after that they only get fewer.
 _ROUNDS = 3
+_WORD = re.compile(r"[^\W_]+")
 _NOTHING = "nothing in this memory matches the question"
 _TOO_SMALL = "evidence was found, but the budget is too small for any of it"
 
@@ -33,7 +36,9 @@ class EvidenceComposer:
 
     def compose(self, query: Query, plan: Plan, gathered: Gathered, view: View) -> Evidence:
         """Return the evidence; empty or partial evidence carries a note that says why."""
-        items = [_item(hit) for hit in gathered.hits]
+        asked = _words(query.text)
+        # The same question, asked before: as evidence it says nothing, and it is the best match there is.
+        items = [item for item in map(_item, gathered.hits) if item.flag or not asks(item.text) or _words(item.text) != asked]
         if plan.intent == "temporal":
             items = with_dates(items)
         elif plan.intent == "summary":
@@ -126,3 +131,7 @@ def shown(record: Record) -> str:
     until = f"until {record.valid_to[:10]}" if record.valid_to else ""
     times = " ".join(filter(None, (since, until))) or (f"as of {record.observed_at[:10]}" if record.observed_at else "")
     return f"{record.text} ({times})" if times else record.text
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
