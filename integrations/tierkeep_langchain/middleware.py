@@ -114,8 +114,12 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
         turn = self._turn(request.state, request.runtime)
         if refused := self._refused(request, turn):
             return refused
-        with at_work(turn.owner.scope.partition, turn.request):
-            result = handler(request)
+        try:
+            with at_work(turn.owner.scope.partition, turn.request):
+                result = handler(request)
+        except BaseException:
+            self._keep(turn)  # the run may end here, and the next one asks something else
+            raise
         return self._kept(request, result)
 
     def after_agent(self, state: Any, runtime: Any) -> None:
@@ -135,8 +139,12 @@ class MemoryMiddleware(AgentMiddleware[MemoryState, Any, Any]):
         turn = await asyncio.to_thread(self._turn, request.state, request.runtime)
         if refused := await asyncio.to_thread(self._refused, request, turn):
             return refused
-        with at_work(turn.owner.scope.partition, turn.request):
-            result = await handler(request)
+        try:
+            with at_work(turn.owner.scope.partition, turn.request):
+                result = await handler(request)
+        except BaseException:
+            await asyncio.to_thread(self._keep, turn)
+            raise
         return await asyncio.to_thread(self._kept, request, result)
 
     async def aafter_agent(self, state: Any, runtime: Any) -> None:

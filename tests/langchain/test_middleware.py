@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from langchain.agents.middleware import ModelRetryMiddleware, SummarizationMiddl
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphInterrupt
 from pydantic import BaseModel
 from tests.langchain.conftest import Scripted, calls, shown
 
@@ -219,6 +221,41 @@ def test_a_run_that_failed_is_kept_by_the_next(memory: Memory) -> None:
         by_invoke(agent, "My cat is called Miso.", **thread("t"))
     by_invoke(agent, "Are you there?", **thread("t"))
     assert texts(memory) == [("user", "My cat is called Miso."), ("user", "Are you there?"), ("assistant", "Hello.")]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), GraphInterrupt()], ids=["error", "ctrl-c", "interrupt"])
+def test_what_the_user_said_is_kept_when_a_tool_ends_the_run(memory: Memory, error: BaseException) -> None:
+    @tool
+    def breaks(what: str) -> str:
+        """Break."""
+        raise error
+
+    agent = create_agent(Scripted(steps=[calls(("breaks", {"what": "x"}))]), [breaks], middleware=[MemoryMiddleware(memory, user="ana")])
+    with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+        agent.invoke({"messages": [("user", "My cat is called Miso.")]})
+    assert [event.text for event in memory.scope(user="ana").events()] == ["My cat is called Miso."]
+
+
+def test_nor_is_it_lost_when_the_task_is_cancelled(memory: Memory) -> None:
+    async def run() -> None:
+        begun = asyncio.Event()
+
+        @tool
+        async def waits(what: str) -> str:
+            """Wait for ever."""
+            begun.set()
+            await asyncio.Event().wait()
+            return ""
+
+        agent = create_agent(Scripted(steps=[calls(("waits", {"what": "x"}))]), [waits], middleware=[MemoryMiddleware(memory, user="ana")])
+        task = asyncio.create_task(agent.ainvoke({"messages": [("user", "My cat is called Miso.")]}))
+        await begun.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert [event.text for event in memory.scope(user="ana").events()] == ["My cat is called Miso."]
 
 
 def test_ids_are_those_that_an_application_can_work_out(memory: Memory) -> None:
