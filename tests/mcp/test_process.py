@@ -128,6 +128,16 @@ def test_a_weak_token_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "token must have" in capsys.readouterr().err
 
 
+def test_the_command_line_says_who_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tierkeep.cli import main as command_line
+
+    monkeypatch.delenv("TIERKEEP_USER", raising=False)
+    assert command_line(["mcp", "--store", str(tmp_path / "m")]) == 2
+    assert "--user NAME" in capsys.readouterr().err and not (tmp_path / "m").exists()
+    assert command_line(["mcp", "--store", str(tmp_path / "m"), "--user", "ana", "--json"]) == 2
+    assert "belongs to the protocol" in capsys.readouterr().err
+
+
 def test_a_server_needs_an_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--path", str(tmp_path / "m")]) == 2
     assert "whose memory" in capsys.readouterr().err

@@ -97,13 +97,24 @@ class Call:
         Raises:
             ScopeError: Nobody is named.
         """
+        self.check_owner()
+        with self.memory(create=create, **options) as memory:
+            yield self.owner(memory, bound=bound)
+
+    def check_owner(self) -> None:
+        """Refuse to go on for nobody, before a store is opened or made.
+
+        Raises:
+            ScopeError: Nobody is named.
+        """
         if not (self.user or self.tenant or self.agent):
             raise ScopeError(
                 "whose memory? Pass --user NAME (or --agent, or --tenant), or set TIERKEEP_USER", field="user"
             )
-        with self.memory(create=create, **options) as memory:
-            session = self.session if bound else None
-            yield memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=session)
+
+    def owner(self, memory: Memory, *, bound: bool = True) -> ScopedMemory:
+        """Return the owner's memory; narrowed by `--session` when `bound`."""
+        return memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=self.session if bound else None)
 
 
 def _seal() -> Seal | None:

@@ -45,7 +45,7 @@ def mcp(
         from tierkeep_mcp.running import run
     except ModuleNotFoundError as error:
         raise MissingExtraError("The MCP server", extra="mcp") from error
+    call.check_owner()
     with call.memory(create=True, embedder=embedder(embedder_name, base_url)) as memory:
-        owner = memory.scope(tenant=call.tenant, user=call.user, agent=call.agent, session=call.session)
-        run(memory, owner, read_only=read_only, http=http, host=host, port=port, token_file=token_file)
+        run(memory, call.owner(memory), read_only=read_only, http=http, host=host, port=port, token_file=token_file)
     return DONE
