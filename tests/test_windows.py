@@ -33,7 +33,7 @@ def test_the_request_counts_as_seen_in_the_next_run_only(turns: Turns, memory: M
 
 
 def test_evidence_is_seen_and_the_answer_rests_on_it(turns: Turns, memory: Memory) -> None:
-    (id_,) = memory.scope(user="ana").add("My cat is called Miso.").ids
+    (id_,) = memory.scope(user="ana").add("A cat called Miso won.", role="tool", origin=Origin.web()).ids
     one = window(turns, memory)
     one.recall("What is my cat called?")
     one.bring("visit", {"hours": "ten to six"})

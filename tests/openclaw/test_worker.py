@@ -22,6 +22,11 @@ OWNER = {"user": "owner", "agent": "main", "session": "s1"}
 PATIENCE_S = 60
 
 
+def heeding() -> None:
+    """Heed an interrupt: tests that run in the background of a shell have inherited that it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A worker and the lines between us."""
 
@@ -29,7 +34,7 @@ class Process:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("core", "plugins"))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tierkeep_mcp.worker", "--path", str(store), *arguments], env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding if os.name == "posix" else None,
         )  # fmt: skip
         self.replies: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
