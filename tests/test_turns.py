@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tierkeep import Authority, Memory, Message, Origin
-from tierkeep.errors import ScopeError, SettingsError
+from tierkeep import Authority, Memory, Message, Origin, Scope, Settings
+from tierkeep.errors import ScopeError, SettingsError, WriteRejected
 from tierkeep.gating import ToolPolicy
+from tierkeep.guard.chain import DefaultGuard
+from tierkeep.records import EventDraft
 from tierkeep.scoped import ScopedMemory
-from tierkeep.settings import Settings
 from tierkeep.testing.clock import FixedClock
 from tierkeep.turns import UNKNOWN, Turns, at_work, in_front, request_outside
 
@@ -159,6 +160,20 @@ def test_an_echo_of_a_quarantined_page_is_quarantined(turns: Turns, ana: ScopedM
     turns.keep(ana, [said(ORDER, "m1", "tool", speaker="fetch"), said(f"The page says: {ORDER}", "m2", "assistant")])
     assert {event.authority for event in ana.events()} == {Authority.QUARANTINED}
     assert not turns.recall(ana, "Where do the invoices go?")
+
+
+def test_what_the_guard_refuses_of_a_turn_is_no_loss_of_the_rest(tmp_path: Path, clock: FixedClock) -> None:
+    class NoAnswers(DefaultGuard):
+        def admit(self, draft: EventDraft, scope: Scope) -> EventDraft:
+            if draft.role == "assistant":
+                raise WriteRejected("no answers here", reasons=("test",))
+            return super().admit(draft, scope)
+
+    with Memory.open(tmp_path / "m", clock=clock, guard=NoAnswers(Settings(), clock)) as memory:
+        ana = memory.scope(user="ana")
+        kept = Turns(memory).keep(ana, [said("I have a cat.", "m1"), said("Nice!", "m2", "assistant")])
+        assert kept.ids == ("m1",) and "no answers" in kept.failed
+        assert texts(ana) == ["I have a cat."]
 
 
 def test_roles_and_long_results(memory: Memory, ana: ScopedMemory) -> None:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Any, NamedTuple, get_args
 
-from tierkeep.errors import InputError, ScopeError, SettingsError, TierkeepError
+from tierkeep.errors import InputError, ScopeError, SettingsError, TierkeepError, WriteRejected
 from tierkeep.gating import ToolPolicy
 from tierkeep.memory import Memory
 from tierkeep.records import FROM_OUTSIDE, ActionDecision, Evidence, Message, Origin, Receipt, Role
@@ -192,7 +192,7 @@ class Turns:
         failed = ""
         outside = [item for item in (evidence.items if evidence else ()) if item.origin in FROM_OUTSIDE]
         parents = list(dict.fromkeys([*rests_on, *(source for item in outside for source in item.sources)]))
-        worth = [whole for one in messages if (whole := self._worth_keeping(one)) is not None]
+        worth = [clean for one in messages if (clean := self._worth_keeping(one)) is not None]
         # One transaction where nothing rests on what is stored before it.
         waiting = _runs(worth) if parents or any(one.role == "tool" for one in worth) else [worth] * bool(worth)
         while waiting:
@@ -200,7 +200,7 @@ class Turns:
             try:
                 receipt = self._add(owner, said, parents if said[0].role == "assistant" else ())
             except TierkeepError as error:
-                if isinstance(error, InputError) and len(said) > 1:  # what is wrong with one is no loss of the others
+                if isinstance(error, (InputError, WriteRejected)) and len(said) > 1:  # what is wrong with one is no loss of the others
                     waiting[:0] = [[one] for one in said]
                     continue
                 failed = f"{type(error).__name__}: {error}"

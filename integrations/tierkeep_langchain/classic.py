@@ -16,7 +16,7 @@ from tierkeep_langchain.history import TierkeepChatHistory
 try:
     from langchain_classic.base_memory import BaseMemory
 except ModuleNotFoundError:
-    raise MissingExtraError("The memory of LangChain's old chains (langchain-classic)", extra="frameworks") from None
+    raise MissingExtraError("The memory of LangChain's old chains (langchain-classic)", extra="langchain-classic") from None
 
 __all__ = ["TierkeepMemory"]
 
