@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tierkeep.errors import InputError, NotFoundError, TierkeepError
 from tierkeep.questions import ids_of
-from tierkeep.records import Authority, Evidence, Origin
+from tierkeep.records import Authority, Event, Evidence, Origin
 from tierkeep.rendering import line, plain, without_fences
 from tierkeep.scoped import ScopedMemory
 from tierkeep.twins import twin
@@ -186,11 +186,21 @@ class Toolbox:
         """
         events = [event for event in self._whole.events(session) if event.authority != Authority.QUARANTINED]
         newest = events[: -max(limit, 1) - 1 : -1]
-        return {"total": len(events), "memories": [
-            {"id": event.id, "text": plain(event.text), "speaker": plain(event.speaker), "at": event.at, "session": event.session,
-             "origin": event.origin.source.value, "authority": event.authority.name.lower()}
-            for event in newest
-        ]}  # fmt: skip
+        return {"total": len(events), "memories": [_listed(event) for event in newest]}
+
+    def memory(self, id: str) -> dict[str, Any]:
+        """Return one memory with what it rests on and what was derived from it. Two indexed look-ups.
+
+        Raises:
+            NotFoundError: This owner has no such memory.
+            StorageError: The memory cannot be read.
+        """
+        view = self._whole._memory._ledger.view(self._whole.scope)
+        found = view.events([id])
+        if not found:
+            raise NotFoundError(f"this owner has no memory {id[:80]!r}", ids=(id,))
+        derived = [{"id": record.id, "kind": record.kind, "text": plain(record.text)} for record in view.records(source=id)]
+        return {**_listed(found[0]), "role": found[0].role, "kind": found[0].kind, "rests_on": [*found[0].parents], "derived": derived}
 
     def explain(self, question: str) -> dict[str, Any]:
         """Return an answer from the memory alone, its verdict and its evidence: `{"answer", "abstained", "accepted", "memories", …}`.
@@ -212,6 +222,13 @@ class Toolbox:
     acall = twin(call)
     alist = twin(list)
     aexplain = twin(explain)
+
+
+def _listed(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id, "text": plain(event.text), "speaker": plain(event.speaker), "at": event.at, "session": event.session,
+        "origin": event.origin.source.value, "authority": event.authority.name.lower(),
+    }  # fmt: skip
 
 
 def own_tool(name: str) -> bool:

@@ -203,17 +203,8 @@ class Service:
         if (of.question is None) == (of.id is None):
             raise InputError("explain takes a question or an id, one of the two", field="question")
         if of.id is not None:
-            return {"memory": self._memory_of(owner, of.id)}
+            return {"memory": Toolbox(owner).memory(of.id)}
         return Toolbox(owner).explain(str(of.question))
-
-    @staticmethod
-    def _memory_of(owner: ScopedMemory, id_: str) -> dict[str, Any]:
-        found = next((event for event in owner.events() if event.id == id_), None)
-        if found is None:
-            raise InputError(f"this owner has no memory {id_[:80]!r}", field="id")
-        derived = [{"id": record.id, "kind": record.kind, "text": record.text} for record in owner.records() if id_ in record.sources]
-        return {**found.model_dump(mode="json", include={"id", "text", "speaker", "role", "at", "origin", "kind"}),
-                "session": found.session, "authority": found.authority.name.lower(), "rests_on": list(found.parents), "derived": derived}
 
     def _describe(self, of: _Params) -> dict[str, Any]:
         stats = self._memory.stats()
