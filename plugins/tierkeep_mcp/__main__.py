@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     # Standard output belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not (given.user or given.tenant or given.agent):  # before a store is made
+        sys.stderr.write("tierkeep mcp: whose memory? Pass --user NAME (or --agent, or --tenant)\n")
+        return 2
     try:
         with Memory.open(given.path) as memory:
             owner = memory.scope(tenant=given.tenant, user=given.user, agent=given.agent, session=given.session)

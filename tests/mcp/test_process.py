@@ -140,7 +140,7 @@ def test_the_command_line_says_who_is_missing(tmp_path: Path, monkeypatch: pytes
 
 def test_a_server_needs_an_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--path", str(tmp_path / "m")]) == 2
-    assert "whose memory" in capsys.readouterr().err
+    assert "--user NAME" in capsys.readouterr().err and not (tmp_path / "m").exists()
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
