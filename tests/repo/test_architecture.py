@@ -273,6 +273,7 @@ FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
     "tierkeep_llamaindex": {"llama_index"},
     "tierkeep_smolagents": {"smolagents"},
+    "tierkeep_transformers": {"torch", "transformers", "safetensors", "llguidance", "matplotlib", "rich"},
     "tierkeep_mcp": {"mcp", "uvicorn"},
     "tierkeep_hermes": {"agent", "hermes_constants"},  # Hermes agent's own modules
 }

@@ -1,0 +1,135 @@
+"""Attaches a policy to a model for as long as a `with` block lasts. Nothing is patched: hooks and an attention function come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tierkeep.errors import SettingsError
+from tierkeep_transformers.attention import NAME, bind, register
+from tierkeep_transformers.cache import BoundedCache
+from tierkeep_transformers.codecs import Codec
+from tierkeep_transformers.families import Layout, layout_of
+from tierkeep_transformers.policies.policy import Need, Policy
+
+__all__ = ["Bounded", "attach"]
+
+_attached: WeakSet[PreTrainedModel] = WeakSet()
+
+
+class Bounded:
+    """A model with a policy attached. Made by `attach`.
+
+    Args:
+        model: The model.
+        layout: Its layers.
+        policy: What they keep.
+        codec: How keys and values are stored.
+    """
+
+    def __init__(self, model: PreTrainedModel, layout: Layout, policy: Policy, codec: Codec | None) -> None:
+        self.model = model
+        self.layout = layout
+        self.policy = policy
+        self.codec = codec
+
+    def new_cache(self) -> BoundedCache:
+        """Return an empty cache, for one call of `generate` or one conversation."""
+        return BoundedCache(self.layout, self.policy, self.codec)
+
+    def past(self, cache: BoundedCache) -> dict[str, Any]:
+        """Return a cache under the name that the model has for it: `model(**inputs, **bounded.past(cache))`."""
+        return {self.layout.cache_argument: cache}
+
+    def generate(self, *args: Any, cache: BoundedCache | None = None, **options: Any) -> Any:
+        """Return what `model.generate` returns, with a bounded cache.
+
+        The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are.
+
+        Args:
+            args: As `model.generate` takes them.
+            cache: The cache of the conversation so far, whose tokens `input_ids=` begins with; a new one by default.
+            options: As `model.generate` takes them.
+        """
+        options.setdefault("prefill_chunk_size", self.chunk)
+        return self.model.generate(*args, **options, **self.past(self.new_cache() if cache is None else cache))
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a prompt that are read at once: half a budget, and no fewer than 256 or more than 2,048."""
+        return min(max(256, min(self.policy.budgets) // 2), 2048)
+
+
+@contextmanager
+def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None) -> Iterator[Bounded]:
+    """Run a model in bounded memory.
+
+    Inside the block, `Bounded.generate` and calls with a cache of `Bounded.new_cache` are bounded; calls with any other cache, or none,
+    run as ever. At the end the model is what it was.
+
+    Args:
+        model: A decoder of transformers.
+        policy: Which slots are kept.
+        codec: How keys and values are stored; as they are by default.
+
+    Raises:
+        SettingsError: The model has no layer that can be bounded, the policy does not fit it, or one is attached already.
+    """
+    layout = layout_of(model)
+    _check(layout, policy)
+    if layout.decoder in _attached:
+        raise SettingsError(f"a policy is attached to this {type(model).__name__} already: leave that block first")
+    register()
+    before = layout.config._attn_implementation
+    with ExitStack() as stack:
+        _attached.add(layout.decoder)
+        stack.callback(_attached.discard, layout.decoder)
+        stack.callback(layout.decoder.set_attn_implementation, before)
+        layout.decoder.set_attn_implementation(NAME)
+        stack.callback(layout.decoder.register_forward_pre_hook(_begin, with_kwargs=True).remove)
+        for index, module in layout.attention.items():
+            stack.callback(module.register_forward_pre_hook(_teller(index, policy), with_kwargs=True).remove)
+        yield Bounded(model, layout, policy, codec)
+
+
+def _check(layout: Layout, policy: Policy) -> None:
+    if len(policy.budgets) not in (1, layout.depth):
+        raise SettingsError(f"budget= has {len(policy.budgets)} numbers; the model has {layout.depth} layers")
+    gates = getattr(policy, "gates", None)
+    if gates is not None:
+        gates.check(layout)
+
+
+def _begin(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    cache = _cache_of(kwargs)
+    if cache is not None:
+        embedded = kwargs.get("inputs_embeds")
+        given: Tensor = embedded if embedded is not None else kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        cache.begin(kwargs.get("attention_mask"), given.shape[1])
+
+
+def _cache_of(kwargs: dict[str, Any]) -> BoundedCache | None:
+    """Return the bounded cache of a call, whatever the model's version calls it."""
+    return next((value for value in kwargs.values() if isinstance(value, BoundedCache)), None)
+
+
+def _teller(index: int, policy: Policy) -> Any:
+    """Return the hook that runs before a layer's attention: it says which cache is meant, and what the gates say of the new tokens."""
+
+    def tell(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        cache = _cache_of(kwargs)
+        if cache is None:
+            return
+        bind(module, cache)
+        if Need.GATE in policy.needs:
+            hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+            with torch.no_grad():
+                cache.bounded[index].tell(Need.GATE, policy.gates.of(index, hidden))  # type: ignore[attr-defined]
+
+    return tell

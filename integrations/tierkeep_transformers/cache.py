@@ -1,0 +1,162 @@
+"""The cache that `generate` is given: bounded layers where the model would keep everything, and the model's own layers elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
+
+from tierkeep.errors import InputError
+from tierkeep_transformers.codecs import Codec, Plain
+from tierkeep_transformers.eviction import evict, evict_jointly
+from tierkeep_transformers.families import Layout
+from tierkeep_transformers.policies.policy import Need, Policy
+from tierkeep_transformers.slots import Slots
+
+__all__ = ["BoundedCache", "BoundedLayer"]
+
+
+class BoundedLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer that holds no more than its policy allows. Towards transformers it is as long as what it has seen.
+
+    Args:
+        slots: Where it keeps things.
+        policy: What it keeps.
+    """
+
+    is_croppable = False
+    is_compileable = False
+
+    def __init__(self, slots: Slots, policy: Policy) -> None:
+        super().__init__()
+        self.slots = slots
+        self.policy = policy
+        self._told: dict[Need, Tensor] = {}
+        self._real: Tensor | None = None
+
+    def expect(self, real: Tensor | None) -> None:
+        """Note which of the tokens that come next are padding: (batch, new), False for padding; None when none is."""
+        self._real = real
+
+    def tell(self, need: Need, value: Tensor) -> None:
+        """Note what the policy has to know of the tokens that come next. A second word replaces the first."""
+        self._told[need] = value
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing: the columns are made with the first slots."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Add new tokens and return all stored keys and values; nothing leaves before attention has seen them."""
+        slots = self.slots
+        real = self._real if self._real is None or self._real.device == key_states.device else self._real.to(key_states.device)
+        more = self.policy.columns(slots, self._told, key_states.shape[2])
+        slots.append(key_states, value_states, real, more)
+        self._told = {}
+        self.is_initialized = True
+        return slots.read()
+
+    def settle(self) -> None:
+        """Drop what is too much, after attention."""
+        if not self.policy.joint:
+            evict(self.policy, self.slots)
+
+    def get_seq_length(self) -> int:
+        """Return how many tokens it has seen: positions go on from there."""
+        return self.slots.seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return length and offset of the mask that the model builds, and which is not used here."""
+        return self.slots.length + query_length, self.slots.seen - self.slots.length
+
+    def get_max_length(self) -> int:
+        """Return -1: it can be fed for ever."""
+        return -1
+
+    get_max_cache_shape = get_max_length  # its name before transformers 5.14
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.slots.clear()
+        self.is_initialized = False
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Follow the beams."""
+        self.slots.each(lambda tensor: tensor.index_select(0, beam_idx.to(tensor.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row."""
+        self.slots.each(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows."""
+        self.slots.each(lambda tensor: tensor[indices.to(tensor.device)])
+
+    def offload(self) -> None:
+        """Move to main memory."""
+        self.slots.each(lambda tensor: tensor.to("cpu"))
+
+    def crop(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: what was evicted cannot come back.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("a bounded cache cannot be cropped, because eviction is final: assisted decoding needs a cache of transformers")
+
+
+class BoundedCache(Cache):  # type: ignore[misc]
+    """The past of one `generate` call or conversation, in bounded memory. Made by `Bounded.new_cache`.
+
+    Args:
+        layout: The model's layers.
+        policy: What each layer keeps.
+        codec: How keys and values are stored.
+    """
+
+    def __init__(self, layout: Layout, policy: Policy, codec: Codec | None = None) -> None:
+        codec = codec or Plain()
+        layers: list[CacheLayerMixin] = layout.stock_layers()
+        self.bounded: dict[int, BoundedLayer] = {}
+        for index in layout.attention:
+            layers[index] = self.bounded[index] = BoundedLayer(Slots(index, codec, policy.most(index)), policy)
+        super().__init__(layers=layers)
+        self.policy = policy
+        self.codec = codec
+        self._layout = layout
+        self._last = max(self.bounded)
+
+    def begin(self, mask: Any, count: int) -> None:
+        """Prepare for a call of the model.
+
+        Args:
+            mask: The attention mask of the call: 2-D, one column for each token seen so far and each new one; or None.
+            count: New tokens.
+
+        Raises:
+            InputError: The mask is not 2-D, or too short or too long.
+        """
+        real = None
+        if mask is not None:
+            if not isinstance(mask, Tensor) or mask.dim() != 2:
+                raise InputError("with a bounded cache attention_mask= is 2-D, (batch, tokens): which slots are left is known here only")
+            expected = self.get_seq_length(self._last) + count
+            if mask.shape[1] != expected:
+                raise InputError(
+                    f"attention_mask= has {mask.shape[1]} columns; the cache has seen {expected - count} tokens, and {count} are new"
+                )
+            real = mask[:, -count:].bool()
+            if bool(real.all()):
+                real = None
+        for layer in self.bounded.values():
+            layer.expect(real)
+
+    def settle(self, index: int) -> None:
+        """Drop what is too much in a layer that has attended, and after the last one what is too much in all together."""
+        self.bounded[index].settle()
+        if self.policy.joint and index == self._last:
+            evict_jointly(self.policy, [layer.slots for layer in self.bounded.values()])
+
+    def bytes(self) -> int:
+        """Return the bytes that the bounded layers take, room for new slots included."""
+        return sum(layer.slots.bytes() for layer in self.bounded.values())

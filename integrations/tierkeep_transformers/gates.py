@@ -1,0 +1,117 @@
+"""Retention gates: a small network for each attention layer. It reads what enters the layer, and says how fast each head may forget it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from tierkeep.errors import SettingsError
+from tierkeep_transformers.families import Layout
+
+__all__ = ["ACTIVATIONS", "GateSet", "RetentionGate"]
+
+#: Activations by the names that models' configurations give them.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+    "gelu_pytorch_tanh": lambda x: nn.functional.gelu(x, approximate="tanh"),
+    "relu": nn.functional.relu,
+}
+
+
+class RetentionGate(nn.Module):
+    """The gate "rg" of TRIM-KV (section 1.3): `log beta = logsigmoid(W2 act(W1 x + b1) + b)`, computed in fp32.
+
+    Args:
+        width: Numbers in a hidden state of the model.
+        kv_heads: KV heads of the layer; the query heads of a group share one beta.
+        hidden: Width of the gate.
+        bias: Where b begins. High: the gate begins by forgetting nothing.
+        activation: One of `ACTIVATIONS`.
+
+    Raises:
+        SettingsError: The activation is not known.
+    """
+
+    def __init__(self, width: int, kv_heads: int, *, hidden: int = 512, bias: float = 18.0, activation: str = "silu") -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise SettingsError(f"activation= is one of {', '.join(ACTIVATIONS)}; it is {activation!r}")
+        self.w1 = nn.Linear(width, hidden)
+        self.w2 = nn.Linear(hidden, kv_heads, bias=False)
+        self.bias = nn.Parameter(torch.full((kv_heads,), float(bias)))
+        self.activation = activation
+        for linear in (self.w1, self.w2):
+            nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(self.w1.bias)
+
+    def logit(self, hidden: Tensor) -> Tensor:
+        """Return the gate before its sigmoid, for hidden states (batch, tokens, width): (batch, tokens, KV heads), fp32."""
+        hidden = hidden.to(self.w1.weight.dtype)
+        logit: Tensor = self.w2(ACTIVATIONS[self.activation](self.w1(hidden))) + self.bias
+        return logit.float()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return log beta for hidden states (batch, tokens, width): (batch, KV heads, tokens), fp32, at most 0."""
+        log_beta: Tensor = nn.functional.logsigmoid(self.logit(hidden))
+        return log_beta.transpose(1, 2)
+
+
+class GateSet(nn.Module):
+    """The gates of a model, by layer.
+
+    Args:
+        gates: Gates by the index of their layer.
+        about: What a gate file says of them: the model they were trained for, how, and on what.
+    """
+
+    def __init__(self, gates: Mapping[int, RetentionGate], about: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict({str(layer): gate for layer, gate in gates.items()})
+        self.about: dict[str, str] = dict(about or {})
+
+    def __contains__(self, layer: int) -> bool:
+        return str(layer) in self.layers
+
+    def of(self, layer: int, hidden: Tensor) -> Tensor:
+        """Return log beta of a layer for hidden states (batch, tokens, width): (batch, KV heads, tokens), fp32."""
+        log_beta: Tensor = self.gate(layer)(hidden)
+        return log_beta
+
+    def gate(self, layer: int) -> RetentionGate:
+        """Return the gate of a layer."""
+        return cast(RetentionGate, self.layers[str(layer)])
+
+    def check(self, layout: Layout) -> None:
+        """Check that every attention layer of a model has a gate of its size.
+
+        Raises:
+            SettingsError: A layer has none, or one for another model.
+        """
+        for layer in layout.attention:
+            if layer not in self:
+                raise SettingsError(f"the gates have none for layer {layer}: they were made for another model")
+            gate = self.gate(layer)
+            size = (gate.w1.in_features, gate.w2.out_features)
+            if size != (layout.hidden, layout.kv_heads):
+                raise SettingsError(
+                    f"the gate of layer {layer} is for hidden states of {size[0]} numbers and {size[1]} KV heads; "
+                    f"the model has {layout.hidden} and {layout.kv_heads}"
+                )
+
+    @classmethod
+    def fresh(cls, layout: Layout, *, hidden: int = 512, bias: float = 18.0) -> GateSet:
+        """Return untrained gates for a model, which forget nothing yet.
+
+        Args:
+            layout: The model's layers.
+            hidden: Width of each gate.
+            bias: Where the bias begins.
+        """
+        return cls({
+            layer: RetentionGate(layout.hidden, layout.kv_heads, hidden=hidden, bias=bias, activation=layout.activation)
+            for layer in layout.attention
+        })
