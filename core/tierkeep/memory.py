@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tierkeep.ledger.seal import Seal
     from tierkeep.presets import Builder
     from tierkeep.skills import Skills
+    from tierkeep.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
@@ -41,6 +42,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "sifter": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
     "vectors": (("near", "level", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
     "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
+    "telemetry": (("operation",), (), "tierkeep.telemetry.OpenTelemetry()"),
 }
 
 
@@ -72,6 +74,7 @@ class Memory:
         sifter: ChatModel | None = None,
         consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
+        telemetry: Sequence[Telemetry] = (),
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
         from tierkeep.accounts import Accounts
@@ -90,6 +93,7 @@ class Memory:
         from tierkeep.skills import Skills
 
         self._ledger = ledger
+        self._telemetry = tuple(telemetry)
         self._settings = settings
         self._clock = clock
         self._counter = counter
@@ -143,6 +147,7 @@ class Memory:
         consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
         seal: Seal | None = None,
+        telemetry: Telemetry | Sequence[Telemetry] = (),
     ) -> Memory:
         """Open a memory, and create it when there is none.
 
@@ -165,6 +170,7 @@ class Memory:
                 in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
                 model, and with the write without one.
             seal: Key of an embedded store that notices every change made without it (`tierkeep.ledger.Seal`).
+            telemetry: Who is told of every operation, without content: `OpenTelemetry()` and `OperationLog()` of `tierkeep.telemetry`.
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -179,6 +185,9 @@ class Memory:
             "reranker": reranker, "sifter": sifter,
         }
         _check_parts(preset, settings, parts)
+        listeners = tuple(telemetry) if isinstance(telemetry, Sequence) else (telemetry,)
+        for listener in listeners:
+            _check_parts(preset, settings, {"telemetry": listener})
         _check_consensus(consensus, chat)
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
@@ -202,6 +211,7 @@ class Memory:
             sifter=sifter,
             consensus=consensus,
             derive=derive,
+            telemetry=listeners,
         )
 
     def scope(self, *, tenant: str = "", user: str = "", agent: str = "", session: str | None = None) -> ScopedMemory:

@@ -27,6 +27,7 @@ from tierkeep.records import (
 )
 from tierkeep.retrieve.sessions import in_session
 from tierkeep.streaming import Narrated, Narration
+from tierkeep.telemetry import observed
 from tierkeep.twins import twin
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ScopedMemory:
 
     # ------------------------------------------------------------------------------------------------------- write
 
+    @observed
     def add(
         self,
         what: Addable | Sequence[Addable],
@@ -124,6 +126,7 @@ class ScopedMemory:
             skipped=tuple(sorted(skipped, key=lambda one: one.index)), notes=tuple(notes),
         )  # fmt: skip
 
+    @observed
     def forget(self, *, ids: Sequence[str] | None = None, session: str | None = None, everything: bool = False) -> ForgetReport:
         """Remove events and everything derived from them, then look for traces in every table and file.
 
@@ -150,6 +153,7 @@ class ScopedMemory:
         waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
         return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})
 
+    @observed
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, and derive what presets with their own records (hymem, dmem) have not come to.
 
@@ -176,6 +180,7 @@ class ScopedMemory:
         erased = Items(self).purge().events
         return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, "erased": erased})
 
+    @observed
     def index(self, *, deadline_s: float | None = None, tidy: bool = False, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, of all of the owner's events; nothing without an embedder.
 
@@ -224,6 +229,7 @@ class ScopedMemory:
         self._refuse_session("undo")
         return self._memory._ledger.undo(self.scope)
 
+    @observed
     def restore(self, rows: Iterable[Mapping[str, Any]], *, trusted: bool) -> tuple[int, int]:
         """Write rows that `export` made into this scope, all or nothing; return (events, records) that were new.
 
@@ -252,6 +258,7 @@ class ScopedMemory:
 
     # -------------------------------------------------------------------------------------------------------- read
 
+    @observed
     def recall(
         self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None,
         seen: Iterable[str] = (),
@@ -312,6 +319,7 @@ class ScopedMemory:
             told.leave()
             await asyncio.to_thread(told.close)
 
+    @observed
     def _ask(self, query: Query, allowance: Allowance) -> Answer:
         memory = self._memory
         answer = learning.ask(query, memory._ledger, memory._preset.read, allowance)

@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 
 VOCABULARY = {"errors", "records", "allowance", "protocols", "settings"}
-FOUNDATIONS = {"bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
+FOUNDATIONS = {
+    "bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts",
+    "telemetry",
+}  # fmt: skip
 STAGES = {
     "guard", "write", "route", "tiers", "compose", "answer", "validate", "retrieve", "ledger", "models", "importers", "strategies",
 }  # fmt: skip
@@ -96,6 +99,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
     "tierkeep_mcp": {"cli"},
+    "opentelemetry": {"telemetry"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
