@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -159,12 +160,21 @@ class ChatRequest(NamedTuple):
 
 
 class ChatReply(NamedTuple):
-    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost."""
+    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost.
+
+    Attributes:
+        text: As the model said it.
+        data: The object that fits the request's schema.
+        tokens_in: Tokens of the prompt.
+        tokens_out: Tokens of the reply.
+        stats: What a model that runs here says of its work, such as how full its cache was; the trace shows it (`SkillCall.stats`).
+    """
 
     text: str
     data: Mapping[str, Any] | None = None
     tokens_in: int = 0
     tokens_out: int = 0
+    stats: Mapping[str, float | int | str] = MappingProxyType({})
 
 
 @runtime_checkable
