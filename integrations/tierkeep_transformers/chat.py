@@ -6,9 +6,9 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
-from weakref import WeakKeyDictionary
 
 import torch
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
@@ -20,18 +20,16 @@ from tierkeep_transformers.attach import Bounded, attach
 from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec
 from tierkeep_transformers.constrained import Complete, Constraint, Grammars
+from tierkeep_transformers.gates import GateSet
 from tierkeep_transformers.loading import display_name, load
 from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.prompting import Prompt, prompt_of
 from tierkeep_transformers.reply_pieces import GeneratedReply, Stop, Teller
+from tierkeep_transformers.turn_taking import lock_of
 
 __all__ = ["Structured", "TransformersChat", "cache_statistics"]
 
 Structured: TypeAlias = Literal["grammar", "prompt"]
-
-#: One generation at a time for each model, whoever asks: a policy is attached to the model itself.
-_locks: WeakKeyDictionary[PreTrainedModel, threading.Lock] = WeakKeyDictionary()
-_making = threading.Lock()
 
 
 class TransformersChat:
@@ -82,20 +80,20 @@ class TransformersChat:
         if not isinstance(model, (PreTrainedModel, str, Path)) or not str(model):
             raise SettingsError(f"model= is a model of transformers or the folder of one, not a {type(model).__name__}")
         self.name = f"transformers/{display_name(model)}"
-        self._source = model
         self._policy = policy
         self._codec = codec
         self._timeout_s = timeout_s
         self._structured = structured
         self._seeds = itertools.count(seed)
         self._template = dict(template or {})
-        self._load = lambda source: load(source, dtype=dtype, device=device, download=download)
         self._loading = threading.Lock()
         self._ready: _Ready | None = None
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
                 raise SettingsError("hand over the model's tokenizer too, such as AutoTokenizer.from_pretrained(…)")
             self._ready = self._checked(model, tokenizer)
+        else:
+            self._load = partial(load, model, dtype=dtype, device=device, download=download)
         self._tokenizer = tokenizer
 
     def complete(self, request: ChatRequest) -> ChatReply:
@@ -130,7 +128,7 @@ class TransformersChat:
         ready = _Ready(model, tokenizer, Grammars(tokenizer, ends_of(model, tokenizer)) if self._structured == "grammar" else None)
         if self._policy is not None:
             gates = getattr(self._policy, "gates", None)
-            if isinstance(gates, torch.nn.Module):
+            if isinstance(gates, GateSet):
                 gates.to(model.device)
             with ready.lock, attach(model, self._policy, codec=self._codec):
                 pass
@@ -139,7 +137,7 @@ class TransformersChat:
     def _loaded(self) -> _Ready:
         with self._loading:
             if self._ready is None:
-                model, own = self._load(self._source)
+                model, own = self._load()
                 self._ready = self._checked(model, own if self._tokenizer is None else self._tokenizer)
             return self._ready
 
@@ -205,8 +203,7 @@ class _Ready:
         self.tokenizer = tokenizer
         self.grammars = grammars
         self.ends = ends_of(model, tokenizer)
-        with _making:
-            self.lock = _locks.setdefault(model, threading.Lock())
+        self.lock = lock_of(model)
 
 
 def ends_of(model: PreTrainedModel, tokenizer: Any) -> list[int]:

@@ -69,7 +69,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]
             raise ModelError(f"the grammar of the reply gave up: {self._matcher.get_error()}")
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return the logits, (1, vocabulary), with -inf for what may not follow. A model's vocabulary may be larger than its tokenizer's."""
+        """Return the logits, (1, vocabulary), with -inf for what may not follow, tokens that the tokenizer does not know among it."""
         self.follow(input_ids[0])
         if self._thought is not None:
             return scores
@@ -137,7 +137,8 @@ def _wrapped(tokenizer: Any, ends: Sequence[int]) -> LLTokenizer | None:
     try:
         return from_tokenizer(tokenizer, eos_token=list(ends) or None)
     except ValueError as error:
-        _log.warning("no constrained decoding with a %s (%s): replies are asked for in the prompt and checked", type(tokenizer).__name__, error)
+        name = type(tokenizer).__name__
+        _log.warning("no constrained decoding with a %s (%s): replies are asked for in the prompt and checked", name, error)
         return None
 
 

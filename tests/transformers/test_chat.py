@@ -97,7 +97,7 @@ class TestContract(ChatModelContract):
 def test_the_prompt_is_the_template_s_and_is_counted_exactly(scribe: Any, tokenizer: Any) -> None:
     prompt = prompt_of(tokenizer, " Duties. ", "A question", {})
     assert tokenizer.decode(prompt.ids[0]) == "<s><|system|>Duties.<|end|><|user|>A question<|end|><|assistant|>"
-    with pytest.raises(ModelReplyError, match="max_tokens=1 *$") as cut:
+    with pytest.raises(ModelReplyError, match=r"max_tokens=1$") as cut:
         TransformersChat(scribe, tokenizer).complete(ASK._replace(max_tokens=1))
     assert len(cut.value.reply) <= 1
 
@@ -175,9 +175,9 @@ def test_time_ends_a_call_and_frees_the_model(scribe: Any, tokenizer: Any) -> No
     chat = TransformersChat(scribe, tokenizer, BUDGET)
     endless = ASK._replace(schema={"type": "object", "properties": {"a": {"type": "string", "minLength": 20_000}}, "required": ["a"]},
                            max_tokens=20_000, timeout_s=0.2)  # fmt: skip
-    with pytest.raises(ModelError, match="took more than 0.2 seconds"):
+    with pytest.raises(ModelError, match=r"took more than 0\.2 seconds"):
         chat.complete(endless)
-    with pytest.raises(ModelError, match="took more than 0.2 seconds"):
+    with pytest.raises(ModelError, match=r"took more than 0\.2 seconds"):
         list(chat.stream(endless))
     assert chat.complete(ASK._replace(schema=SCHEMA, temperature=1.0, max_tokens=600)).data is not None  # nobody holds the lock
     with attach(scribe, BUDGET):
@@ -195,7 +195,7 @@ def test_a_closed_stream_ends_the_model(scribe: Any, tokenizer: Any) -> None:
 
 
 def test_threads_take_turns(chat: TransformersChat) -> None:
-    request = ASK._replace(schema=SCHEMA, max_tokens=300, temperature=0.0)
+    request = ASK._replace(schema=SCHEMA, max_tokens=60, temperature=0.0)
     expected = _reply_or_cut(chat, request)
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(_reply_or_cut(chat, request))) for _ in range(4)]
@@ -274,7 +274,7 @@ def test_a_schema_beyond_grammars_is_asked_for_in_the_prompt_and_checked(
     for _ in range(2):
         with pytest.raises(ModelReplyError):  # a random model does not write JSON by itself
             chat.complete(ASK._replace(schema=odd, temperature=1.0, max_tokens=40))
-    assert [record.getMessage() for record in caplog.records if "not" in record.getMessage()][0].startswith("no grammar for a schema")
+    assert caplog.records[0].getMessage() == "no grammar for a schema (Unimplemented keys: [\"not\"]): the reply is asked for in the prompt and checked"
     assert sum("no grammar" in record.getMessage() for record in caplog.records) == 1
 
 
