@@ -98,7 +98,7 @@ class Skills:
             except (ModelReplyError, ValidationError, ValueError, RecursionError) as error:
                 if isinstance(error, ModelReplyError):
                     # The reply came and was paid for; its own count is lost with it, so ours stands in.
-                    spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply)))
+                    spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply), error.stats))
                 note = f"the reply does not fit: {_first_line(error)}"
                 continue
             except ModelError as error:

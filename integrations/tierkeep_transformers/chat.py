@@ -163,8 +163,12 @@ class TransformersChat:
         whole = new[-1:] and (new[-1] in ready.ends or (constraint is not None and constraint.finished))
         if not whole:
             limit = f"max_tokens={request.max_tokens}" if room == request.max_tokens else "the last position that the model knows"
-            raise ModelReplyError(f"the reply of {self.name} was cut off at {limit}", reply=text)
-        return ChatReply(text, reply_data(text, request, self.name), ids.shape[1], len(new), stats)
+            raise ModelReplyError(f"the reply of {self.name} was cut off at {limit}", reply=text, stats=stats)
+        try:
+            return ChatReply(text, reply_data(text, request, self.name), ids.shape[1], len(new), stats)
+        except ModelReplyError as error:  # asked for in the prompt alone
+            error.stats = dict(stats)
+            raise
 
     def _room(self, model: PreTrainedModel, read: int, wanted: int) -> int:
         """Return how many tokens the reply may have."""

@@ -1,4 +1,4 @@
-"""What a local model holds on to, as a re-ranker of the core: it reads the candidates and then the question, and its cache says the rest."""
+"""What a local model holds on to, as a re-ranker of the core: it reads the candidates, then the question; its cache says the rest."""
 
 from __future__ import annotations
 

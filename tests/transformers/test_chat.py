@@ -274,7 +274,7 @@ def test_a_schema_beyond_grammars_is_asked_for_in_the_prompt_and_checked(
     for _ in range(2):
         with pytest.raises(ModelReplyError):  # a random model does not write JSON by itself
             chat.complete(ASK._replace(schema=odd, temperature=1.0, max_tokens=40))
-    assert caplog.records[0].getMessage() == "no grammar for a schema (Unimplemented keys: [\"not\"]): the reply is asked for in the prompt and checked"
+    assert 'Unimplemented keys: ["not"]' in caplog.records[0].getMessage()
     assert sum("no grammar" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -365,10 +365,10 @@ def test_presets_live_with_a_random_model(talked: Callable[[str], Memory], prese
     answer = ana.ask("Who fixed the boiler, and how did that go?")
     calls = [call for step in answer.trace for call in step.skills]
     assert answer.text and calls
-    told = [call.stats for call in calls if call.tries]
-    assert told and all("policy" in stats for stats in told if stats)
-    assert any(stats.get("policy") == "StreamingLLM" for stats in told) or all(call.answered_by == "fallback" for call in calls)
     assert all(call.note for call in calls if call.answered_by == "fallback")
+    told = [call.stats for call in calls if call.tries]
+    assert told and all(stats["policy"] == "StreamingLLM" and int(stats["slots"]) < int(stats["tokens"]) for stats in told)
+    assert any(call.answered_by != "fallback" for call in calls)
 
 
 def test_the_rules_stand_in_for_a_reply_that_is_cut_off(build_tiny: Callable[..., Any], tokenizer: Any) -> None:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 _HERE = "transformers:"
 
 Model = Annotated[
-    str, typer.Option("--model", envvar="TIERKEEP_MODEL", help="A chat model to route, answer, judge and derive; none otherwise. transformers:FOLDER runs one here.")
+    str,
+    typer.Option(
+        "--model", envvar="TIERKEEP_MODEL",
+        help="A chat model to route, answer, judge and derive; none otherwise. transformers:FOLDER runs one here.",
+    ),
 ]
 BaseUrl = Annotated[
     str, typer.Option("--base-url", envvar="TIERKEEP_BASE_URL", help="Where an OpenAI-compatible server listens.")
