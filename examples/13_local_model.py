@@ -20,6 +20,7 @@ SCHEMA = {
 
 
 def main() -> None:
+    """Ask the model for an object, then a memory that has it as its chat model."""
     model, tokenizer = tiny_model()
     # 64 slots for each layer and KV head: the first four tokens and the newest. What leaves the cache is gone for this reply.
     chat = TransformersChat(model, tokenizer, StreamingLLM(budget=64, buffer=16))

@@ -23,6 +23,7 @@ from tierkeep.errors import InputError
 from tierkeep_transformers.attach import attach
 from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec
+from tierkeep_transformers.eviction import ranked
 from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.turn_taking import lock_of
 
@@ -37,7 +38,8 @@ class Retention:
         tokens: The text, token by token.
         layers: The bounded layers, by their index in the model.
         kept: True for tokens that are still held, shape (layers, KV heads, tokens).
-        score: The policy's score of those, NaN for the others: the same shape. Higher stays longer; the scale is the policy's own.
+        score: The policy's score of those, infinite for the ones that always stay, NaN for what is lost: the same shape. Higher stays
+            longer; the scale is the policy's own.
         policy: Its name.
     """
 
@@ -141,7 +143,7 @@ def retention_of(cache: BoundedCache, tokens: Sequence[str], *, row: int = 0) ->
             raise InputError(f"the cache has seen {slots.seen} tokens, padding counted, and {len(tokens)} are named", field="tokens")
         counts = torch.ones_like(place, dtype=torch.bool) if slots.valid is None else slots.valid[row]
         where = torch.where(counts, place, len(tokens))  # what does not count falls behind the end
-        score = cache.policy.score(slots)[row].float()
+        score = ranked(cache.policy, slots)[row].float()
         kept.append(_spread(torch.ones_like(score), where, len(tokens), 0.0) > 0)
         scores.append(_spread(score, where, len(tokens), torch.nan))
     return Retention(

@@ -50,7 +50,8 @@ def test_kept_tokens_are_those_of_the_policy(tiny: Callable[..., Any], tokenizer
     assert found.layers == ((0, 1) if family == "llama" else (5,))
     assert found.kept.shape == (len(found.layers), 2, count)
     assert all(np.flatnonzero(head).tolist() == expected for layer in found.kept for head in layer)
-    assert np.array_equal(np.isfinite(found.score), found.kept)
+    assert np.array_equal(~np.isnan(found.score), found.kept)
+    assert np.isposinf(found.score[:, :, :4]).all() and np.isfinite(found.score[:, :, -12:]).all()
     assert found.share().tolist() == [float(place in expected) for place in range(count)]
     assert "".join(found.tokens) == TEXT and found.policy == "StreamingLLM"
 
