@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from tierkeep.errors import InputError, MissingExtraError, SettingsError, TierkeepError
 from tierkeep_transformers import policies
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         model, tokenizer = load(options.model)
-        policy = _policy(options.policy, options.gates, options.budget)
+        policy = _policy(options.policy, options.gates, options.budget, model)
         draw(read_text(model, tokenizer, options.text.read_text(encoding="utf-8"), policy), options.out)
     except (TierkeepError, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"{error}\n")
@@ -125,9 +126,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _policy(name: str, gates: str | None, budget: int) -> Policy:
+def _policy(name: str, gates: str | None, budget: int, model: PreTrainedModel) -> Policy:
     if gates:
-        return policies.TrimKV(budget=budget, buffer=0, gates=cast("Any", GateSet).load(gates))
+        return policies.TrimKV(budget=budget, buffer=0, gates=cast("Any", GateSet).load(gates, model))
     made = getattr(policies, name, None) if name in policies.__all__ else None
     if not (isinstance(made, type) and issubclass(made, Policy) and made is not Policy) or made is policies.TrimKV:
         raise SettingsError(f"no policy without gates is called {name!r}: try StreamingLLM, RandomEviction or FullCache")

@@ -85,6 +85,7 @@ def test_a_model_may_run_here(shell: Any, tmp_path: Path) -> None:
     answer = told(shell).json("ask", "Who fixed the boiler?", "--model", f"transformers:{tmp_path / 'tiny'}")
     assert "Anselmo" in answer["text"]  # the rules', where the model says nonsense
     assert answer["trace"][0]["skills"]
+    assert answer["trace"][0]["skills"][0]["stats"]["policy"] == "none"
     printed = shell("ask", "Who fixed the boiler?", "--model", "transformers:nowhere", "--explain")
     assert printed.exit_code == 0 and "fallback" in printed.stdout
     said = shell.error("ask", "x?", "--model", "transformers:nowhere", "--base-url", "http://127.0.0.1:1/v1", code=2)["message"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import pkgutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,8 +21,9 @@ import jsonschema  # noqa: E402
 from transformers import StoppingCriteria  # noqa: E402
 
 import tierkeep.prompts  # noqa: E402
+import tierkeep_transformers  # noqa: E402
 from tierkeep import Memory  # noqa: E402
-from tierkeep.errors import ModelError, ModelReplyError, SettingsError  # noqa: E402
+from tierkeep.errors import MissingExtraError, ModelError, ModelReplyError, SettingsError  # noqa: E402
 from tierkeep.protocols import ChatReply, ChatRequest  # noqa: E402
 from tierkeep.skills import Reply  # noqa: E402
 from tierkeep.testing.chat import SCHEMA, ChatModelContract  # noqa: E402
@@ -322,6 +325,22 @@ def test_a_model_that_fails_inside_is_a_model_error(scribe: Any, tokenizer: Any)
     finally:
         handle.remove()
     assert isinstance(_reply_or_cut(chat, ASK), str)
+
+
+@pytest.mark.parametrize(("absent", "what"), [("llguidance", "Structured output"), ("torch", "A local model")], ids=["llguidance", "torch"])
+def test_what_is_not_installed_is_named(
+    scribe: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, absent: str, what: str
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(MissingExtraError, match=what) as missing:
+        if absent == "llguidance":
+            TransformersChat(scribe, tokenizer, structured="prompt")
+            TransformersChat(scribe, tokenizer)
+        else:
+            spec = importlib.util.spec_from_file_location("again", tierkeep_transformers.__file__)
+            assert spec is not None and spec.loader is not None
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert 'pip install "tierkeep[transformers]"' in str(missing.value)
 
 
 # ------------------------------------------------------------------------------------------------ statistics and presets
