@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -168,13 +167,14 @@ class ChatReply(NamedTuple):
         tokens_in: Tokens of the prompt.
         tokens_out: Tokens of the reply.
         stats: What a model that runs here says of its work, such as how full its cache was; the trace shows it (`SkillCall.stats`).
+            None for most models.
     """
 
     text: str
     data: Mapping[str, Any] | None = None
     tokens_in: int = 0
     tokens_out: int = 0
-    stats: Mapping[str, float | int | str] = MappingProxyType({})
+    stats: Mapping[str, float | int | str] | None = None
 
 
 @runtime_checkable

@@ -134,7 +134,7 @@ class Skills:
                 "tokens_out": sum(answer.tokens_out for answer in spent),
                 "ms": round((self._clock.monotonic() - began) * 1000, 3),
                 "note": note,
-                "stats": dict(spent[-1].stats) if spent else {},
+                "stats": dict((spent[-1].stats if spent else None) or {}),
             }
         )
         allowance.book(call, admitted)

@@ -103,7 +103,7 @@ class TestContract(ChatModelContract):
 def test_the_request_and_the_reply(talk: Any) -> None:
     chat, server = talk(["Paris it is"], extra={"seed": 7})
     reply = chat.complete(ask(max_tokens=99, temperature=0.5))
-    assert reply == ("Paris it is", None, 9, 3)
+    assert reply == ChatReply("Paris it is", None, 9, 3)
     (sent,) = server.requests
     assert sent.body == {
         "model": "m",
