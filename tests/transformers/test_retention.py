@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,15 +127,15 @@ def test_kept_and_lost_tokens_differ_in_the_picture(tiny: Callable[..., Any], to
     assert grey[0] < 0.02 and grey[1] > 0.3
 
 
-def test_the_script_draws_a_model_of_a_folder(build_tiny: Callable[..., Any], tokenizer: Any, tmp_path: Path) -> None:
+def test_the_script_draws_a_model_of_a_folder(
+    build_tiny: Callable[..., Any], tokenizer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     build_tiny("llama").save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
     arguments = ["--model", str(tmp_path / "tiny"), "--text", str(tmp_path / "text.txt"), "--out", str(tmp_path / "heads.png")]
-    program = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tierkeep_transformers.retention"]
-    ran = subprocess.run([*program, *arguments, "--budget", "16"], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip().endswith("heads.png") and _size(tmp_path / "heads.png")[0] > 300
+    assert main([*arguments, "--budget", "16"]) == 0
+    assert capsys.readouterr().out.strip().endswith("heads.png") and _size(tmp_path / "heads.png")[0] > 300
 
 
 @pytest.mark.parametrize("change", [{"--policy": "TrimKV"}, {"--policy": "os"}, {"--model": "nowhere"}], ids=["gates", "unknown", "model"])
