@@ -27,6 +27,8 @@ Each message says what happened and what to do about it. Each error carries the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class TierkeepError(Exception):
     """Root of every error that tierkeep raises on purpose."""
@@ -193,8 +195,10 @@ class ModelReplyError(ModelError):
 
     Attributes:
         reply: The raw reply, for the trace; never shown to a model again.
+        stats: What a model that runs here says of its work on it, as in `ChatReply.stats`.
     """
 
-    def __init__(self, message: str, *, reply: str = "") -> None:
+    def __init__(self, message: str, *, reply: str = "", stats: Mapping[str, float | int | str] | None = None) -> None:
         super().__init__(message)
         self.reply = reply
+        self.stats = dict(stats or {})

@@ -159,12 +159,22 @@ class ChatRequest(NamedTuple):
 
 
 class ChatReply(NamedTuple):
-    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost."""
+    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost.
+
+    Attributes:
+        text: As the model said it.
+        data: The object that fits the request's schema.
+        tokens_in: Tokens of the prompt.
+        tokens_out: Tokens of the reply.
+        stats: What a model that runs here says of its work, such as how full its cache was; the trace shows it (`SkillCall.stats`).
+            None for most models.
+    """
 
     text: str
     data: Mapping[str, Any] | None = None
     tokens_in: int = 0
     tokens_out: int = 0
+    stats: Mapping[str, float | int | str] | None = None
 
 
 @runtime_checkable

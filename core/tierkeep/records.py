@@ -435,6 +435,7 @@ class SkillCall(Frozen):
         tokens_out: Tokens received, over both tries.
         ms: Wall-clock milliseconds.
         note: Why the fallback answered, "" otherwise.
+        stats: What the model said of its work on its last reply (`ChatReply.stats`); of most models nothing.
     """
 
     skill: str
@@ -444,6 +445,7 @@ class SkillCall(Frozen):
     tokens_out: int = 0
     ms: float = 0.0
     note: str = ""
+    stats: Mapping[str, int | float | str] = Field(default_factory=dict)
 
 
 class SkillUsage(Frozen):

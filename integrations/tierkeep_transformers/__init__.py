@@ -9,13 +9,21 @@ Example:
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from tierkeep.errors import MissingExtraError
+
+if any(find_spec(name) is None for name in ("torch", "transformers", "safetensors")):
+    raise MissingExtraError("A local model", extra="transformers")
+
 from tierkeep_transformers.attach import Bounded, attach
 from tierkeep_transformers.cache import BoundedCache
+from tierkeep_transformers.chat import TransformersChat
 from tierkeep_transformers.codecs import Codec, Plain
 from tierkeep_transformers.gates import GateSet, RetentionGate
 from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
 
 __all__ = [
     "Bounded", "BoundedCache", "Codec", "FullCache", "GateSet", "Need", "Plain", "Policy", "RandomEviction", "RetentionGate",
-    "StreamingLLM", "TrimKV", "attach",
+    "StreamingLLM", "TransformersChat", "TrimKV", "attach",
 ]  # fmt: skip

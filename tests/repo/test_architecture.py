@@ -100,6 +100,7 @@ ONLY_IN: dict[str, set[str]] = {
     "requests": {"evaluate"},  # comes with pooch
     "tierkeep_mcp": {"cli"},
     "opentelemetry": {"telemetry"},
+    "tierkeep_transformers": {"cli.model"},  # --model transformers:FOLDER, imported when it is asked for
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
@@ -277,7 +278,9 @@ FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
     "tierkeep_llamaindex": {"llama_index"},
     "tierkeep_smolagents": {"smolagents"},
-    "tierkeep_transformers": {"torch", "transformers", "safetensors", "llguidance", "matplotlib", "rich"},
+    "tierkeep_transformers": {
+        "torch", "transformers", "safetensors", "llguidance", "matplotlib", "rich", "tokenizers", "jinja2",  # the last two come with it
+    },
     "tierkeep_mcp": {"mcp", "uvicorn"},
     "tierkeep_hermes": {"agent", "hermes_constants"},  # Hermes agent's own modules
 }

@@ -24,6 +24,8 @@ _INTEGRATIONS = {
     "langchain": ("langchain", "tierkeep_langchain.proof"),
     "llamaindex": ("llama-index-core", "tierkeep_llamaindex.proof"),
     "smolagents": ("smolagents", "tierkeep_smolagents.proof"),
+    # transformers itself comes with many things; llguidance is there for the sake of a local model
+    "transformers": ("llguidance", "tierkeep_transformers.proof"),
 }
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*).*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
 

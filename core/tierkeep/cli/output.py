@@ -209,6 +209,7 @@ def _failed(verdict: Verdict) -> str:
 
 
 def _skill(made: SkillCall) -> str:
-    """Return one use of a model in a few words: "judge: model, 812+9 tokens"."""
+    """Return one use of a model in a few words: "judge: model, 812+9 tokens", and what the model says of its work."""
     note = f" ({made.note})" if made.note else ""
-    return f"{made.skill}: {made.answered_by}{note}, {made.tokens_in}+{made.tokens_out} tokens"
+    stats = f" [{', '.join(f'{name} {value}' for name, value in made.stats.items())}]" if made.stats else ""
+    return f"{made.skill}: {made.answered_by}{note}, {made.tokens_in}+{made.tokens_out} tokens{stats}"
