@@ -117,7 +117,8 @@ def test_gradient_checkpointing_gives_the_same_step(method: Any) -> None:
     model = small(2)
     found = []
     for again in (False, True):
-        settings = TrainSettings(**{**SETTINGS, "method": method, "gradient_checkpointing": again, "query_block": 8, "window": 4, "eps": 1.0})
+        more = {"method": method, "gradient_checkpointing": again, "query_block": 8, "window": 4, "eps": 1.0}
+        settings = TrainSettings(**{**SETTINGS, **more})
         training = GateTraining(model, settings, length=LENGTH)
         with training.running():
             report = training.advance([task(4, 1), task(4, 2)])
@@ -195,7 +196,7 @@ def test_a_loss_that_is_not_finite_says_what_to_do() -> None:
     before = {name: tensor.clone() for name, tensor in training.gates.state_dict().items()}
     with training.running():
         model.model.norm.weight.data[:] = float("nan")
-        with pytest.raises(ModelError, match="step 1 is not finite.*bfloat16 or float32"):
+        with pytest.raises(ModelError, match=r"step 1 is not finite.*bfloat16 or float32"):
             training.advance([task(2, 0)])
     assert all(torch.equal(tensor, training.gates.state_dict()[name]) for name, tensor in before.items())
 
