@@ -14,8 +14,9 @@ from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec, Plain
 from tierkeep_transformers.gates import GateSet, RetentionGate
 from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
+from tierkeep_transformers.stats import CacheStats, LayerStats
 
 __all__ = [
-    "Bounded", "BoundedCache", "Codec", "FullCache", "GateSet", "Need", "Plain", "Policy", "RandomEviction", "RetentionGate",
-    "StreamingLLM", "TrimKV", "attach",
+    "Bounded", "BoundedCache", "CacheStats", "Codec", "FullCache", "GateSet", "LayerStats", "Need", "Plain", "Policy", "RandomEviction",
+    "RetentionGate", "StreamingLLM", "TrimKV", "attach",
 ]  # fmt: skip
