@@ -142,7 +142,7 @@ def _identity(cache: BoundedCache) -> dict[str, str]:
 def _check(header: Mapping[str, str], own: Mapping[str, str], path: Path) -> None:
     if header.get("format") != own["format"]:
         raise InputError(f"{path} is no snapshot of a bounded cache, or one of a newer version")
-    for name in ("model", "dtype", "policy", "codec", "gates"):
+    for name in ("dtype", "model", "policy", "codec", "gates"):
         if header.get(name) != own[name]:
             shown = f": it has {header.get(name)}, here is {own[name]}" if name in ("dtype", "policy", "codec") else ""
             raise InputError(f"{path} was made with another {name}{shown}; attach what it was made with, or begin a new cache")

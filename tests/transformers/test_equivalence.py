@@ -142,8 +142,6 @@ GENERATING = [("llama", "sdpa"), ("qwen3", "eager"), ("gemma2", "eager"), ("gemm
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("family", "attention"), GENERATING, ids=lambda value: value)
 def test_generate_says_the_same(family: str, attention: str, way: str, padded: bool, tiny: Factory, tokens: Factory) -> None:
-    if way == "chunks" and family == "gemma3-multimodal":
-        pytest.skip("transformers itself reads no prompt of a model with images in chunks")
     model, ids = tiny(family, attention=attention), tokens(2, 15)
     options = {"attention_mask": left_padded(2, 15, 6 if padded else 0), "max_new_tokens": 8, "pad_token_id": 0, **WAYS[way]}
     torch.manual_seed(11)
