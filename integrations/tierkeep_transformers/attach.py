@@ -10,6 +10,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import __version__ as transformers_version
 
 from tierkeep.errors import InputError, SettingsError
 from tierkeep_transformers.attention import NAME, bind, register
@@ -22,6 +23,9 @@ __all__ = ["Bounded", "attach"]
 
 _attached: WeakSet[PreTrainedModel] = WeakSet()
 
+#: Older versions feed a prompt that is read in chunks from its beginning, although the cache has seen a part of it. What follows is read at once
+#: there. 5.24 is the oldest one in which chunks were seen to go on.
+_CHUNKS_GO_ON = tuple(int(part) for part in transformers_version.split(".")[:2]) >= (5, 24)
 #: What `generate` may not be asked for with a bounded cache, and why.
 _REFUSED = {
     "assistant_model": "assisted decoding takes tokens back, and eviction is final",
@@ -72,8 +76,10 @@ class Bounded:
         for name, why in _REFUSED.items():
             if options.get(name) is not None or getattr(config, name, None) is not None:
                 raise InputError(f"{name}= does not go with a bounded cache: {why}. Leave it out, or call generate outside of the block")
-        options.setdefault("prefill_chunk_size", self.chunk)
-        return self.model.generate(*args, **options, **self.past(self.new_cache() if cache is None else cache))
+        cache = self.new_cache() if cache is None else cache
+        if not cache.seen or _CHUNKS_GO_ON:
+            options.setdefault("prefill_chunk_size", self.chunk)
+        return self.model.generate(*args, **options, **self.past(cache))
 
     @property
     def chunk(self) -> int:

@@ -171,7 +171,7 @@ class BoundedCache(Cache):  # type: ignore[misc]
         Raises:
             InputError: The mask is not 2-D, is too short or too long; or an earlier call broke off.
         """
-        if isinstance(mask, dict):
+        if isinstance(mask, dict) and self._mask is not mask:  # a wrapper's; a caller's own dict is refused below
             mask = self._mask
         self._mask = None
         layers = self.bounded.values()
