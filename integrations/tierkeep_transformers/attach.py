@@ -23,8 +23,8 @@ __all__ = ["Bounded", "attach"]
 
 _attached: WeakSet[PreTrainedModel] = WeakSet()
 
-#: Older versions feed a prompt that is read in chunks from its beginning, although the cache has seen a part of it. What follows is read at once
-#: there. 5.24 is the oldest one in which chunks were seen to go on.
+#: Older versions feed a prompt that is read in chunks from its beginning, although the cache has seen a part of it. There, what follows
+#: is read at once. 5.24 is the oldest one in which chunks were seen to go on.
 _CHUNKS_GO_ON = tuple(int(part) for part in transformers_version.split(".")[:2]) >= (5, 24)
 #: What `generate` may not be asked for with a bounded cache, and why.
 _REFUSED = {
@@ -62,7 +62,8 @@ class Bounded:
     def generate(self, *args: Any, cache: BoundedCache | None = None, **options: Any) -> Any:
         """Return what `model.generate` returns, with a bounded cache.
 
-        The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are.
+        The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are. Before
+        transformers 5.24 the later turns of a conversation are read at once.
 
         Args:
             args: As `model.generate` takes them.

@@ -128,7 +128,9 @@ def _identity(cache: BoundedCache) -> dict[str, str]:
     settings = {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
     gates = [value for value in settings.values() if isinstance(value, nn.Module)]
     plain = {name: value for name, value in settings.items() if not isinstance(value, nn.Module)}
-    codec = dataclasses.asdict(cache.codec) if dataclasses.is_dataclass(cache.codec) and not isinstance(cache.codec, type) else {}
+    codec: dict[str, Any] = {}
+    if dataclasses.is_dataclass(cache.codec) and not isinstance(cache.codec, type):
+        codec = dataclasses.asdict(cache.codec)
     return {
         "format": FORMAT,
         "model": model_identity(cache.layout),

@@ -115,7 +115,8 @@ class Bench:
                 row.prefill = self.read(row.cache, length)
         if isinstance(row.cache, BoundedCache):
             stats = row.cache.stats()
-            row.peak = stats.peak * stats.bytes // max(layer.slots.room for layer in row.cache.bounded.values())
+            of_slot = stats.bytes // max(layer.slots.room for layer in row.cache.bounded.values())
+            row.peak = max(stats.peak * of_slot, stats.bytes)
         else:
             row.peak = _bytes(row.cache)
 
@@ -153,12 +154,17 @@ def compare(bench: Bench, args: argparse.Namespace) -> list[dict[str, Any]]:
     base = statistics.median(rows[0].steps)
     return [
         {
-            "cache": row.name, "tokens_per_second_p50": args.batch / statistics.median(row.steps),
-            "tokens_per_second_mean": args.batch / statistics.mean(row.steps), "ms_per_step_p50": 1e3 * statistics.median(row.steps),
-            "times_stock": base / statistics.median(row.steps), "prefill_s": row.prefill, "bytes": _bytes(row.cache), "peak_bytes": row.peak,
+            "cache": row.name,
+            "tokens_per_second_p50": args.batch / statistics.median(row.steps),
+            "tokens_per_second_mean": args.batch / statistics.mean(row.steps),
+            "ms_per_step_p50": 1e3 * statistics.median(row.steps),
+            "times_stock": base / statistics.median(row.steps),
+            "prefill_s": row.prefill,
+            "bytes": _bytes(row.cache),
+            "peak_bytes": row.peak,
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def by_length(bench: Bench, args: argparse.Namespace) -> list[dict[str, Any]]:

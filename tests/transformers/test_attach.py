@@ -257,9 +257,8 @@ def test_packed_sequences_and_other_rows(tiny: Factory, tokens: Factory) -> None
 )
 def test_what_generate_may_not_be_asked(options: dict[str, Any], tiny: Factory, tokens: Factory) -> None:
     model, ids = tiny("llama"), tokens(1, 12)
-    with attach(model, SMALL) as bounded:
-        with pytest.raises(InputError, match=next(iter(options))):
-            bounded.generate(input_ids=ids, max_new_tokens=4, **options)
+    with attach(model, SMALL) as bounded, pytest.raises(InputError, match=next(iter(options))):
+        bounded.generate(input_ids=ids, max_new_tokens=4, **options)
 
 
 @pytest.mark.parametrize("settings", [{"prompt_lookup_num_tokens": 3}, {"cache_implementation": "static"}], ids=["lookup", "static"])
