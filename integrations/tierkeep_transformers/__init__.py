@@ -22,9 +22,10 @@ from tierkeep_transformers.chat import TransformersChat
 from tierkeep_transformers.codecs import Codec, Plain
 from tierkeep_transformers.gates import GateSet, RetentionGate
 from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
+from tierkeep_transformers.stats import CacheStats, LayerStats
 from tierkeep_transformers.training import StepReport, TrainSettings, train_gates
 
 __all__ = [
-    "Bounded", "BoundedCache", "Codec", "FullCache", "GateSet", "Need", "Plain", "Policy", "RandomEviction", "RetentionGate",
-    "StepReport", "StreamingLLM", "TrainSettings", "TransformersChat", "TrimKV", "attach", "train_gates",
+    "Bounded", "BoundedCache", "CacheStats", "Codec", "FullCache", "GateSet", "LayerStats", "Need", "Plain", "Policy", "RandomEviction",
+    "RetentionGate", "StepReport", "StreamingLLM", "TrainSettings", "TransformersChat", "TrimKV", "attach", "train_gates",
 ]  # fmt: skip

@@ -10,8 +10,9 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import __version__ as transformers_version
 
-from tierkeep.errors import SettingsError
+from tierkeep.errors import InputError, SettingsError
 from tierkeep_transformers.attention import NAME, bind, register
 from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec
@@ -21,6 +22,17 @@ from tierkeep_transformers.policies.policy import Need, Policy
 __all__ = ["Bounded", "attach"]
 
 _attached: WeakSet[PreTrainedModel] = WeakSet()
+
+#: Older versions feed a prompt that is read in chunks from its beginning, although the cache has seen a part of it. There, what follows
+#: is read at once. 5.24 is the oldest one in which chunks were seen to go on.
+_CHUNKS_GO_ON = tuple(int(part) for part in transformers_version.split(".")[:2]) >= (5, 24)
+#: What `generate` may not be asked for with a bounded cache, and why.
+_REFUSED = {
+    "assistant_model": "assisted decoding takes tokens back, and eviction is final",
+    "assistant_early_exit": "assisted decoding takes tokens back, and eviction is final",
+    "prompt_lookup_num_tokens": "prompt lookup takes tokens back, and eviction is final",
+    "cache_implementation": "the bounded cache is the implementation",
+}
 
 
 class Bounded:
@@ -50,15 +62,25 @@ class Bounded:
     def generate(self, *args: Any, cache: BoundedCache | None = None, **options: Any) -> Any:
         """Return what `model.generate` returns, with a bounded cache.
 
-        The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are.
+        The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are. Before
+        transformers 5.24 the later turns of a conversation are read at once.
 
         Args:
             args: As `model.generate` takes them.
             cache: The cache of the conversation so far, whose tokens `input_ids=` begins with; a new one by default.
             options: As `model.generate` takes them.
+
+        Raises:
+            InputError: Something is asked for that a bounded cache cannot do: assisted decoding, or a cache of another kind.
         """
-        options.setdefault("prefill_chunk_size", self.chunk)
-        return self.model.generate(*args, **options, **self.past(self.new_cache() if cache is None else cache))
+        config = options.get("generation_config") or self.model.generation_config
+        for name, why in _REFUSED.items():
+            if options.get(name) is not None or getattr(config, name, None) is not None:
+                raise InputError(f"{name}= does not go with a bounded cache: {why}. Leave it out, or call generate outside of the block")
+        cache = self.new_cache() if cache is None else cache
+        if not cache.seen or _CHUNKS_GO_ON:
+            options.setdefault("prefill_chunk_size", self.chunk)
+        return self.model.generate(*args, **options, **self.past(cache))
 
     @property
     def chunk(self) -> int:
@@ -90,9 +112,12 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
     with ExitStack() as stack:
         _attached.add(layout.decoder)
         stack.callback(_attached.discard, layout.decoder)
+        stack.callback(bind, None, None)
         stack.callback(layout.decoder.set_attn_implementation, before)
         layout.decoder.set_attn_implementation(NAME)
-        stack.callback(layout.decoder.register_forward_pre_hook(_begin, with_kwargs=True).remove)
+        if model is not layout.decoder:
+            stack.callback(model.register_forward_pre_hook(_note_mask, with_kwargs=True).remove)
+        stack.callback(layout.decoder.register_forward_pre_hook(_beginner(layout, policy), with_kwargs=True).remove)
         for index, module in layout.attention.items():
             stack.callback(module.register_forward_pre_hook(_teller(index, policy), with_kwargs=True).remove)
         yield Bounded(model, layout, policy, codec)
@@ -106,17 +131,44 @@ def _check(layout: Layout, policy: Policy) -> None:
         gates.check(layout)
 
 
-def _begin(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+# -------------------------------------------------------------------------------------------------------------------- hooks
+
+
+def _note_mask(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Run before the whole model: a multimodal one hands its decoder masks of its own making, and only here the padding is still known."""
     cache = _cache_of(kwargs)
     if cache is not None:
+        if kwargs.get("pixel_values") is not None:
+            raise InputError("images attend to one another in both directions, which a bounded cache does not do: leave pixel_values= out")
+        cache.note_mask(kwargs.get("attention_mask"))
+
+
+def _beginner(layout: Layout, policy: Policy) -> Any:
+    """Return the hook that runs before the decoder: it prepares the cache of the call."""
+
+    def begin(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        cache = _cache_of(kwargs)
+        if cache is None:
+            return
+        if cache.layout.decoder is not layout.decoder:
+            raise InputError("this cache was made for another model: take one of this block's new_cache()")
+        if cache.policy is not policy and cache.policy != policy:
+            raise InputError(f"this cache was made for {cache.policy.name} with other settings: take one of this block's new_cache()")
+        if any(name.startswith("cu_seq_lens") for name in kwargs):
+            raise InputError("sequences that are packed into one row cannot be told apart in a bounded cache: pad them instead")
         embedded = kwargs.get("inputs_embeds")
         given: Tensor = embedded if embedded is not None else kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         cache.begin(kwargs.get("attention_mask"), given.shape[1])
 
+    return begin
+
 
 def _cache_of(kwargs: dict[str, Any]) -> BoundedCache | None:
     """Return the bounded cache of a call, whatever the model's version calls it."""
-    return next((value for value in kwargs.values() if isinstance(value, BoundedCache)), None)
+    for value in kwargs.values():
+        if isinstance(value, BoundedCache):
+            return value
+    return None
 
 
 def _teller(index: int, policy: Policy) -> Any:
@@ -124,12 +176,14 @@ def _teller(index: int, policy: Policy) -> Any:
 
     def tell(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cache = _cache_of(kwargs)
+        bind(module, cache)
         if cache is None:
             return
-        bind(module, cache)
+        layer = cache.bounded[index]
+        layer.open()
         if Need.GATE in policy.needs:
             hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
             with torch.no_grad():
-                cache.bounded[index].tell(Need.GATE, policy.gates.of(index, hidden))  # type: ignore[attr-defined]
+                layer.tell(Need.GATE, policy.gates.of(index, hidden))  # type: ignore[attr-defined]
 
     return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import Tensor
@@ -13,6 +14,8 @@ from tierkeep_transformers.eviction import evict, evict_jointly
 from tierkeep_transformers.families import Layout
 from tierkeep_transformers.policies.policy import Need, Policy
 from tierkeep_transformers.slots import Slots
+from tierkeep_transformers.snapshots import read_snapshot, write_snapshot
+from tierkeep_transformers.stats import CacheStats, statistics_of
 
 __all__ = ["BoundedCache", "BoundedLayer"]
 
@@ -34,10 +37,15 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
         self.policy = policy
         self._told: dict[Need, Tensor] = {}
         self._real: Tensor | None = None
+        self._open = False
 
     def expect(self, real: Tensor | None) -> None:
         """Note which of the tokens that come next are padding: (batch, new), False for padding; None when none is."""
         self._real = real
+
+    def open(self) -> None:
+        """Let one `update` in. Our own attention follows it; that of transformers would read slots as if none were missing."""
+        self._open = True
 
     def tell(self, need: Need, value: Tensor) -> None:
         """Note what the policy has to know of the tokens that come next. A second word replaces the first."""
@@ -47,8 +55,20 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
         """Nothing: the columns are made with the first slots."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Add new tokens and return all stored keys and values; nothing leaves before attention has seen them."""
+        """Add new tokens and return all stored keys and values; nothing leaves before attention has seen them.
+
+        Raises:
+            InputError: No policy is attached to the model that asks, or it asks for another number of rows than before.
+        """
         slots = self.slots
+        if not self._open:
+            raise InputError("no policy is attached to this model now: use a bounded cache inside its own `with attach(…)` block only")
+        self._open = False
+        if slots.room and slots.batch != key_states.shape[0]:
+            raise InputError(
+                f"the cache holds {slots.batch} rows, and {key_states.shape[0]} come: repeat its rows with batch_repeat_interleave(n), or "
+                "begin a new cache"
+            )
         real = self._real if self._real is None or self._real.device == key_states.device else self._real.to(key_states.device)
         more = self.policy.columns(slots, self._told, key_states.shape[2])
         slots.append(key_states, value_states, real, more)
@@ -112,6 +132,10 @@ class BoundedCache(Cache):  # type: ignore[misc]
         layout: The model's layers.
         policy: What each layer keeps.
         codec: How keys and values are stored.
+
+    Attributes:
+        bounded: The layers that are bounded, by their index. The others are those of transformers.
+        layout: The model's layers.
     """
 
     def __init__(self, layout: Layout, policy: Policy, codec: Codec | None = None) -> None:
@@ -123,33 +147,49 @@ class BoundedCache(Cache):  # type: ignore[misc]
         super().__init__(layers=layers)
         self.policy = policy
         self.codec = codec
-        self._layout = layout
+        self.layout = layout
         self._last = max(self.bounded)
+        self._mask: Any = None
+
+    @property
+    def seen(self) -> int:
+        """Tokens that it has been given, padding too."""
+        return self.bounded[self._last].slots.seen
+
+    def note_mask(self, mask: Any) -> None:
+        """Keep the mask that a wrapper was called with, for a decoder that is handed the wrapper's own masks instead."""
+        self._mask = mask
 
     def begin(self, mask: Any, count: int) -> None:
         """Prepare for a call of the model.
 
         Args:
-            mask: The attention mask of the call: 2-D, one column for each token seen so far and each new one; or None.
+            mask: The attention mask of the call: 2-D, one column for each token seen so far and each new one; or None. What it says
+                of tokens seen so far is not read again.
             count: New tokens.
 
         Raises:
-            InputError: The mask is not 2-D, or too short or too long.
+            InputError: The mask is not 2-D, is too short or too long; or an earlier call broke off.
         """
-        real = None
-        if mask is not None:
-            if not isinstance(mask, Tensor) or mask.dim() != 2:
-                raise InputError("with a bounded cache attention_mask= is 2-D, (batch, tokens): which slots are left is known here only")
-            expected = self.get_seq_length(self._last) + count
-            if mask.shape[1] != expected:
-                raise InputError(
-                    f"attention_mask= has {mask.shape[1]} columns; the cache has seen {expected - count} tokens, and {count} are new"
-                )
-            real = mask[:, -count:].bool()
-            if bool(real.all()):
-                real = None
-        for layer in self.bounded.values():
+        if isinstance(mask, dict) and self._mask is not mask:  # a wrapper's; a caller's own dict is refused below
+            mask = self._mask
+        self._mask = None
+        layers = self.bounded.values()
+        if any(layer.slots.seen != self.seen for layer in layers):
+            raise InputError("an earlier call broke off between two layers, and left this cache in pieces: begin a new one")
+        real = None if mask is None else self._new_columns(mask, count)
+        for layer in layers:
             layer.expect(real)
+
+    def _new_columns(self, mask: Any, count: int) -> Tensor | None:
+        """Return what a mask says of the new tokens, (batch, count), or None when all are real."""
+        if not isinstance(mask, Tensor) or mask.dim() != 2:
+            raise InputError("with a bounded cache attention_mask= is 2-D, (batch, tokens): which slots are left is known here only")
+        seen = self.seen
+        if mask.shape[1] != seen + count:
+            raise InputError(f"attention_mask= has {mask.shape[1]} columns; the cache has seen {seen} tokens, and {count} are new")
+        real = mask[:, -count:].bool()
+        return None if bool(real.all()) else real
 
     def settle(self, index: int) -> None:
         """Drop what is too much in a layer that has attended, and after the last one what is too much in all together."""
@@ -160,3 +200,25 @@ class BoundedCache(Cache):  # type: ignore[misc]
     def bytes(self) -> int:
         """Return the bytes that the bounded layers take, room for new slots included."""
         return sum(layer.slots.bytes() for layer in self.bounded.values())
+
+    def stats(self) -> CacheStats:
+        """Return how full it is, and what it costs."""
+        return statistics_of(self.layout, self.policy, self.codec, [layer.slots for layer in self.bounded.values()])
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a safetensors file, from which `load` goes on with the same logits. The file is whole or not there.
+
+        Raises:
+            InputError: The model has layers of a kind that cannot be saved.
+        """
+        write_snapshot(self, Path(path))
+
+    def load(self, path: str | Path) -> BoundedCache:
+        """Take over what `save` wrote, and return the cache: `bounded.new_cache().load(path)`.
+
+        Raises:
+            InputError: The file is no snapshot, is damaged, or is one of another model, policy, codec or set of gates; or this cache is
+                not empty.
+        """
+        read_snapshot(self, Path(path))
+        return self

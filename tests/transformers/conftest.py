@@ -125,8 +125,8 @@ def tokenizer() -> Any:
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bare.decoder = decoders.ByteLevel()
     made = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=bare, pad_token="<pad>", bos_token="<s>", eos_token="</s>", padding_side="left",
-        additional_special_tokens=list(SPECIAL[3:]),
+        tokenizer_object=bare, padding_side="left", additional_special_tokens=list(SPECIAL[3:]),
+        **dict(zip(("pad_token", "bos_token", "eos_token"), SPECIAL, strict=False)),
     )  # fmt: skip
     made.chat_template = CHAT_TEMPLATE
     return made
