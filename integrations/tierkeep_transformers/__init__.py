@@ -19,13 +19,28 @@ if any(find_spec(name) is None for name in ("torch", "transformers", "safetensor
 from tierkeep_transformers.attach import Bounded, attach
 from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.chat import TransformersChat
-from tierkeep_transformers.codecs import Codec, Plain
+from tierkeep_transformers.codecs import Codec, Int4, Int8, Plain, ResidualInt4, RotatedInt4
 from tierkeep_transformers.gates import GateSet, RetentionGate
-from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
+from tierkeep_transformers.head_profile import HeadProfile, profile_heads
+from tierkeep_transformers.policies import (
+    H2O,
+    SPKV,
+    DBTrimKV,
+    FullCache,
+    HeadMix,
+    LazyEviction,
+    Need,
+    Policy,
+    RandomEviction,
+    SnapKV,
+    StreamingLLM,
+    TrimKV,
+)  # fmt: skip
 from tierkeep_transformers.stats import CacheStats, LayerStats
 from tierkeep_transformers.training import StepReport, TrainSettings, train_gates
 
 __all__ = [
-    "Bounded", "BoundedCache", "CacheStats", "Codec", "FullCache", "GateSet", "LayerStats", "Need", "Plain", "Policy", "RandomEviction",
-    "RetentionGate", "StepReport", "StreamingLLM", "TrainSettings", "TransformersChat", "TrimKV", "attach", "train_gates",
+    "H2O", "SPKV", "Bounded", "BoundedCache", "CacheStats", "Codec", "DBTrimKV", "FullCache", "GateSet", "HeadMix", "HeadProfile", "Int4",
+    "Int8", "LayerStats", "LazyEviction", "Need", "Plain", "Policy", "RandomEviction", "ResidualInt4", "RetentionGate", "RotatedInt4",
+    "SnapKV", "StepReport", "StreamingLLM", "TrainSettings", "TransformersChat", "TrimKV", "attach", "profile_heads", "train_gates",
 ]  # fmt: skip

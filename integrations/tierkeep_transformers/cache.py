@@ -70,7 +70,7 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
                 "begin a new cache"
             )
         real = self._real if self._real is None or self._real.device == key_states.device else self._real.to(key_states.device)
-        more = self.policy.columns(slots, self._told, key_states.shape[2])
+        more = self.policy.columns(slots, self._told, key_states)
         slots.append(key_states, value_states, real, more)
         self._told = {}
         self.is_initialized = True
