@@ -144,8 +144,6 @@ BUILT = {
     ("sweeping", "f'PRAGMA busy_timeout = {wait:d}'"): "a number",
     ("transactions", "f'ROLLBACK TO {savepoint}'"): "one of two names of ours",
     ("transactions", "f'RELEASE {savepoint}'"): "one of two names of ours",
-    ("vectors", "f'DELETE FROM vectors WHERE {others}'"): "a constant condition of two statements",
-    ("vectors", "f'DELETE FROM embedded WHERE {others}'"): "a constant condition of two statements",
 }  # fmt: skip
 
 

@@ -271,6 +271,19 @@ class Connections:
         return self._lend(self._handle())
 
     @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend this thread's connection with every read of the block in one transaction."""
+        with self.reading() as connection:
+            begun = not connection.in_transaction
+            if begun:
+                connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if begun:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
     def _lend(self, handle: _Handle) -> Iterator[sqlite3.Connection]:
         # In memory the one connection is busy while another thread writes, and that thread may be waiting for this one.
         if not handle.lock.acquire(timeout=self._timeout):

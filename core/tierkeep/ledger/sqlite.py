@@ -15,16 +15,16 @@ from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
 from tierkeep.ledger.rows import loads, record_from_json
 from tierkeep.ledger.seal import Seal, StoreKey
-from tierkeep.ledger.transactions import SqliteTransaction
+from tierkeep.ledger.transactions import TableTransaction
 from tierkeep.ledger.verification import verify
-from tierkeep.ledger.views import SqliteView
+from tierkeep.ledger.views import TableView
 from tierkeep.protocols import Clock, Forgotten
 from tierkeep.records import ForgetReport, Record, Revision, Scope, VerifyReport
 
 __all__ = ["SqliteLedger"]
 
-_HISTORY = """SELECT j.tx, b.at, j.op, j.before, j.after, j.why, j.by FROM journal AS j JOIN batches AS b ON b.tx = j.tx
-    WHERE j.scope = ? AND j.record = ? ORDER BY j.row"""
+_HISTORY = """SELECT j.tx, b.at, j.op, j.before, j.after, j.why, j.by FROM journal AS j
+    JOIN batches AS b ON b.tx = j.tx AND +b.scope = j.scope WHERE j.scope = ? AND j.record = ? ORDER BY j.row"""
 
 
 class SqliteLedger:
@@ -94,12 +94,12 @@ class SqliteLedger:
         """Whether the file or its folder may not be written, so that reads work and writes raise."""
         return self._connections.read_only
 
-    def view(self, scope: Scope) -> SqliteView:
+    def view(self, scope: Scope) -> TableView:
         """Return a read-only window on the scope."""
-        return SqliteView(self._connections.reading, scope, self._key)
+        return TableView(self._connections.reading, scope, self._key)
 
     @contextmanager
-    def transaction(self, scope: Scope) -> Iterator[SqliteTransaction]:
+    def transaction(self, scope: Scope) -> Iterator[TableTransaction]:
         """Begin an atomic change in the scope; waits for other writers.
 
         Raises:
@@ -268,7 +268,7 @@ class SqliteLedger:
         self._seal, self._key, self._anchored = new, key, None
         self._note(again=True)
 
-    def _begun(self, connection: sqlite3.Connection, scope: Scope) -> SqliteTransaction:
+    def _begun(self, connection: sqlite3.Connection, scope: Scope) -> TableTransaction:
         """Return a transaction; what is sealed meanwhile, or under another key, is not written to.
 
         Raises:
@@ -277,7 +277,7 @@ class SqliteLedger:
         where = self._connections.where
         if not sealing.is_own(connection, self._key):
             raise SettingsError(f"The store at {where} was sealed, or sealed anew, since it was opened here. Open it again with its key.")
-        return SqliteTransaction(connection, scope, self._clock, where, self._key)
+        return TableTransaction(connection, scope, self._clock, where, self._key)
 
     def _note(self, *, again: bool = False) -> None:
         """Bring the anchor level with what is committed; `again` to put it in place of one that another key made."""
