@@ -17,9 +17,10 @@ from tierkeep.ledger.ops import Change, RecordTable
 from tierkeep.ledger.rows import dumps, loads
 from tierkeep.ledger.sweeping import row_bytes, search
 from tierkeep.ledger.transactions import TableTransaction
-from tierkeep.records import Origin, Record
+from tierkeep.protocols import Forgotten
+from tierkeep.records import ForgetReport, Origin, Record
 
-__all__ = ["FORGOTTEN", "Removal", "remove"]
+__all__ = ["FORGOTTEN", "Removal", "remove", "reported"]
 
 FORGOTTEN = "INSERT INTO forgotten(what, number, entry) VALUES(?, ?, ?)"
 _TELLING_ID = 12  # characters of an id that is looked for after its removal
@@ -43,6 +44,27 @@ class Removal(NamedTuple):
     records: int
     survivors: tuple[Record, ...]
     words: list[str]
+
+
+def reported(removal: Removal | None, prove: Callable[[Removal], tuple[int, list[str], str]]) -> Forgotten:
+    """Return what a ledger says of a removal.
+
+    Args:
+        removal: What went; None when there was nothing.
+        prove: Looks for what is left of it, after the commit: how many canaries, where any was found, and why that is not complete.
+    """
+    if removal is None:
+        return Forgotten(ForgetReport(), ())
+    canaries, residue, note = prove(removal)
+    report = ForgetReport(
+        events=removal.events,
+        records=removal.records,
+        canaries=canaries,
+        residue=tuple(residue),
+        complete=not residue and not note,
+        note=note or ("Terms of the removed text are still found; see residue." if residue else ""),
+    )
+    return Forgotten(report, removal.survivors)
 
 
 # ---------------------------------------------------------------------------------------------------- the tables

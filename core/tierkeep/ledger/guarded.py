@@ -22,7 +22,7 @@ from tierkeep.protocols import Clock, View
 from tierkeep.records import MOST_REASONS, PARENTS, REASON_CODE, Authority, Event, GuardEntry, Scope
 
 __all__ = [
-    "EXPIRED", "ISSUED", "GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log",
+    "GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log",
 ]  # fmt: skip
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -33,8 +33,8 @@ _INSERT = "INSERT INTO guard_log(entry, scope, at, verb, subject, reasons, by, s
 _LOG = """SELECT entry, at, verb, subject, reasons, by FROM guard_log WHERE scope = ? AND entry > ? ORDER BY entry LIMIT ?"""
 _KNOWN = """SELECT EXISTS(SELECT 1 FROM events WHERE scope = ?1 AND id = ?2) OR EXISTS(SELECT 1 FROM records WHERE scope = ?1 AND id = ?2)
     OR EXISTS(SELECT 1 FROM guard_log WHERE scope = ?1 AND subject = ?2)"""
-EXPIRED = "DELETE FROM confirmations WHERE expires <= ?"
-ISSUED = "SELECT 1 FROM confirmations WHERE token = ?"
+_EXPIRED = "DELETE FROM confirmations WHERE expires <= ?"
+_ISSUED = "SELECT 1 FROM confirmations WHERE token = ?"
 _REVIEW = """INSERT INTO reviews(scope, seq, authority, salt, entry) VALUES(?, ?, ?, ?, ?)
     ON CONFLICT(scope, seq) DO UPDATE SET authority = excluded.authority, salt = excluded.salt, entry = excluded.entry"""
 _ELEVATION = """INSERT INTO elevations(scope, seq, salt, entry) VALUES(?, ?, ?, ?)
@@ -141,8 +141,8 @@ def issue(
         raise InputError("A confirmation's token is handed over as its SHA-256: 32 bytes.", field="token")
     if not math.isfinite(expires):
         raise InputError("A confirmation's expiry is not a finite number.", field="expires")
-    connection.execute(EXPIRED, (now,))
-    if connection.execute(ISSUED, (token,)).fetchone():
+    connection.execute(_EXPIRED, (now,))
+    if connection.execute(_ISSUED, (token,)).fetchone():
         raise InputError("This token was issued before; draw a fresh one.", field="token")
     about = hashlib.sha256(subject.encode()).digest()
     mac = sealer.confirmation(scope, token, about, expires + 0.0)

@@ -9,22 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tierkeep.errors import NotFoundError, SettingsError, StoreCorrupt
-from tierkeep.ledger import anchors, chain, forgetting, portable, schema, scopes, sealing, sweeping
+from tierkeep.errors import SettingsError, StoreCorrupt
+from tierkeep.ledger import anchors, chain, forgetting, histories, portable, schema, sealing, sweeping
 from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
-from tierkeep.ledger.rows import loads, record_from_json
 from tierkeep.ledger.seal import Seal, StoreKey
 from tierkeep.ledger.transactions import TableTransaction
 from tierkeep.ledger.verification import verify
 from tierkeep.ledger.views import TableView
 from tierkeep.protocols import Clock, Forgotten
-from tierkeep.records import ForgetReport, Record, Revision, Scope, VerifyReport
+from tierkeep.records import Revision, Scope, VerifyReport
 
 __all__ = ["SqliteLedger"]
-
-_HISTORY = """SELECT j.tx, b.at, j.op, j.before, j.after, j.why, j.by FROM journal AS j
-    JOIN batches AS b ON b.tx = j.tx AND +b.scope = j.scope WHERE j.scope = ? AND j.record = ? ORDER BY j.row"""
 
 
 class SqliteLedger:
@@ -134,17 +130,7 @@ class SqliteLedger:
             NotFoundError: This scope never had that record, or it was forgotten.
         """
         with self._connections.reading() as connection:
-            rows = connection.execute(_HISTORY, (scopes.find(connection, scope), record_id)).fetchall() if record_id else []
-        if not rows:
-            raise NotFoundError("This scope has no record with that id.", ids=(record_id,))
-
-        def image(text: str | None) -> Record | None:
-            return record_from_json(scope, loads(text)) if text else None
-
-        return [
-            Revision(tx=tx, at=at, op=op, before=image(before), after=image(after), why=why, by=by)
-            for tx, at, op, before, after, why, by in rows
-        ]
+            return histories.history(connection, scope, record_id)
 
     def forget(self, scope: Scope, event_ids: Sequence[str]) -> Forgotten:
         """Remove events and everything derived from them, then look for what is left of their rare terms.
@@ -159,18 +145,7 @@ class SqliteLedger:
             transaction.finish()
             transaction.end()
         self._note()
-        if removal is None:
-            return Forgotten(ForgetReport(), ())
-        canaries, residue, note = sweeping.prove(self._connections, removal.words, removal.scope)
-        report = ForgetReport(
-            events=removal.events,
-            records=removal.records,
-            canaries=canaries,
-            residue=tuple(residue),
-            complete=not residue and not note,
-            note=note or ("Terms of the removed text are still found; see residue." if residue else ""),
-        )
-        return Forgotten(report, removal.survivors)
+        return forgetting.reported(removal, lambda found: sweeping.prove(self._connections, found.words, found.scope))
 
     def sweep(self, canaries: Iterable[str]) -> list[str]:
         """Return where any of these terms is still found: "table.column" or "file:name"."""

@@ -16,7 +16,7 @@ from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_from_row, 
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.records import FROM_USER, Authority, Origin, Scope, VerifyReport
 
-__all__ = ["ROW_CHECKS", "Audit", "verify"]
+__all__ = ["ROW_CHECKS", "TORN", "Audit", "verify"]
 
 _MAX_PROBLEMS = 100
 
@@ -29,6 +29,8 @@ _REVIEWS = """SELECT r.seq, r.authority, r.salt, r.entry, e.id, e.authority, o.t
     LEFT JOIN events AS e ON e.seq = r.seq AND e.scope = r.scope LEFT JOIN scopes AS o ON o.id = r.scope"""
 _ELEVATIONS = """SELECT x.seq, x.salt, x.entry, e.id, o.tenant, o.user, o.agent FROM elevations AS x
     LEFT JOIN events AS e ON e.seq = x.seq AND e.scope = x.scope LEFT JOIN scopes AS o ON o.id = x.scope"""
+TORN = """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
+    WHERE length(v.vector) = 0 OR length(v.vector) % (4 * m.dimension) <> 0"""
 _LEXICON = """SELECT e.session, e.speaker, e.ts, e.text, e.role, e.origin, e.authority = 0 AND r.seq IS NULL,
     l.session, l.speaker, l.ts, l.terms, l.asks, l.length, l.own FROM events AS e
     LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq"""
@@ -191,9 +193,7 @@ def _lexicon(audit: Audit) -> None:
 
 def _vectors(audit: Audit) -> None:
     orphans = """SELECT count(*) FROM vectors AS v LEFT JOIN events AS e ON e.seq = v.seq AND e.scope = v.scope WHERE e.seq IS NULL"""
-    torn = """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
-        WHERE length(v.vector) = 0 OR length(v.vector) % (4 * m.dimension) <> 0"""
-    for question, trouble in ((orphans, "vectors have no event"), (torn, "vectors are not whole")):
+    for question, trouble in ((orphans, "vectors have no event"), (TORN, "vectors are not whole")):
         (count,) = audit.connection.execute(question).fetchone()
         if count:
             audit.problem(f"vectors: {count} {trouble}")

@@ -61,8 +61,11 @@ def parse(url: str) -> Address:
             given["dbname"] = database
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        message = "The address of the store cannot be read. It is postgresql://user:password@host:port/database?schema=tierkeep, with special"
-        raise SettingsError(f"{message} characters of a name or password written as %40 and the like.") from None
+        message = (
+            "The address of the store cannot be read. It is postgresql://user:password@host:port/database?schema=tierkeep, "
+            "with special characters of a name or password written as %40 and the like."
+        )
+        raise SettingsError(message) from None
     schema = options.pop("schema", "tierkeep")
     if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
         raise SettingsError("The schema of a store is a name of small letters, digits and underscores, and does not begin with pg_.")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tierkeep.ledger import chain, forgetting, guarded, ops, scopes, vectors
+from tierkeep.ledger import chain, forgetting, ops, scopes, vectors, verification
 
 __all__ = ["PARTITIONED", "Statement", "narrowed", "translate"]
 
@@ -32,8 +32,6 @@ _OWN: dict[str, str] = {
     scopes.RAISE: "SELECT nextval('generations')",
     scopes.GIVE: "UPDATE scopes SET generation = currval('generations') WHERE id = ?",
     ops.INSERT: ops.INSERT.replace("VALUES(?,", "VALUES(coalesce(?::bigint, nextval('record_places')),"),
-    guarded.EXPIRED: "DELETE FROM confirmations WHERE expires <= ? AND scope = :scope",
-    guarded.ISSUED: "SELECT 1 FROM confirmations WHERE token = ? AND scope = :scope",
     # A row for each part of a text: `string_agg` brings the parts of one event together again.
     vectors.PAGE: """SELECT v.seq, string_agg(vector_send(v.vector), ''::bytea ORDER BY v.part) FROM vectors AS v
         JOIN embedders AS m ON m.id = v.embedder WHERE v.scope = ? AND m.identity = ? AND v.seq > ?
@@ -41,6 +39,7 @@ _OWN: dict[str, str] = {
     vectors.DROP: """WITH gone AS (DELETE FROM vectors WHERE scope = ? AND embedder NOT IN
         (SELECT id FROM embedders WHERE identity = ?) RETURNING seq) SELECT DISTINCT seq FROM gone""",
     # To know that no scope uses an embedder any more, all of them would have to be looked through. Its name is no personal data.
+    verification.TORN: "SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder WHERE vector_dims(v.vector) <> m.dimension",
     vectors.UNUSED: "SELECT 1 WHERE ?::text IS NULL",
 }
 
@@ -48,7 +47,7 @@ _NUMBERED = ("seq", "number", "row", "entry", "tx")  # columns whose lists are o
 _HINT = re.compile(r"\+(?=(?:\w+\.)?(?:scope|kind|key)\b)|\bINDEXED BY \w+ ?")
 _LIST = re.compile(r"((?:\w+\.)?(\w+)) IN \(SELECT value FROM json_each\((\?\d*)\)\)")
 _MARK = re.compile(r"\?(\d*)(!?)")
-_TABLE = re.compile(rf"\b(FROM|JOIN) ({'|'.join(PARTITIONED)})\b(?! SET)( AS \w+)?")
+_TABLE = re.compile(rf"\b(FROM|JOIN) ({'|'.join(PARTITIONED)})\b( AS \w+)?")
 
 
 class Statement(NamedTuple):
@@ -91,7 +90,7 @@ def translate(sql: str) -> Statement:
 
     text = _MARK.sub(mark, text)
     # The index has the beginning of a key: a key may be longer than what an index holds.
-    text = re.sub(r"(?<![\w.])key = (\$\d+)", r"left(key, 128) = left(\1, 128) AND key = \1", text)
+    text = re.sub(r"(?<=AND )key = (\$\d+)", r"left(key, 128) = left(\1, 128) AND key = \1", text)
     scoped = ":scope" in text
     return Statement(text.replace(":scope", f"${given + 1}"), frozenset(lists), scoped)
 
@@ -99,5 +98,5 @@ def translate(sql: str) -> Statement:
 @lru_cache(maxsize=128)
 def narrowed(sql: str) -> Statement:
     """Return a statement that reads the whole store as one that reads the session's scope: for checks that go scope by scope."""
-    text = _TABLE.sub(lambda m: f"{m[1]} (SELECT * FROM {m[2]} WHERE scope = :scope){m[3] or f' AS {m[2]}'}", sql)
+    text = _TABLE.sub(r"\1 (SELECT * FROM \2 WHERE scope = :scope)\3", _OWN.get(sql, sql))
     return translate(text)

@@ -22,8 +22,8 @@ class GivenUp(StoreUnavailable):
 
 
 _EXTENSION = (
-    "pgvector is missing in this database. Install it on the server (package postgresql-NN-pgvector, or your provider's list of extensions), "
-    "then run as a superuser or owner of the database: CREATE EXTENSION vector;"
+    "pgvector is missing in this database. Install it on the server (package postgresql-NN-pgvector, or your provider's list of "
+    "extensions), then run as a superuser or owner of the database: CREATE EXTENSION vector;"
 )
 _UNAVAILABLE = {
     "28P01": "refused the password. Check the user and password of the address, PGPASSWORD, and ~/.pgpass",

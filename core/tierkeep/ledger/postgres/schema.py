@@ -148,7 +148,7 @@ def version(session: Session, schema: str, where: str) -> int:
     known = session.execute(relations.replace(" LIMIT", " AND c.relname = 'counters' LIMIT"), (schema,)).fetchone()
     if known is None:
         if session.execute(relations, (schema,)).fetchone():
-            raise StoreCorrupt(f"The schema {schema} at {where} holds other tables and no store. Name another one with ?schema=…", path=where)
+            raise StoreCorrupt(f"The schema {schema} at {where} holds other tables and no store. Name another: ?schema=…", path=where)
         return 0
     row = session.execute("SELECT value FROM counters WHERE name = 'schema_version'").fetchone()
     return int(row[0]) if row else 0
@@ -205,11 +205,12 @@ def _ensure_extension(session: Session, where: str) -> None:
     if session.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone():
         return
     try:
-        session.raw.execute("CREATE EXTENSION vector")
+        session.raw.execute(b"CREATE EXTENSION vector SCHEMA public")
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile):
         raise without_extension(where) from None
     except psycopg.Error:
-        raise StoreUnavailable(f"The store at {where} cannot be made: CREATE EXTENSION vector failed. Run it by hand.", path=where) from None
+        message = f"The store at {where} cannot be made: CREATE EXTENSION vector failed. Run it by hand."
+        raise StoreUnavailable(message, path=where) from None
 
 
 def search_path(session: Session, schema: str) -> str:
