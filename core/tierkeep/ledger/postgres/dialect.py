@@ -38,8 +38,9 @@ _OWN: dict[str, str] = {
         GROUP BY v.seq ORDER BY v.seq LIMIT ?""",
     vectors.DROP: """WITH gone AS (DELETE FROM vectors WHERE scope = ? AND embedder NOT IN
         (SELECT id FROM embedders WHERE identity = ?) RETURNING seq) SELECT DISTINCT seq FROM gone""",
+    verification.TORN: """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
+        WHERE vector_dims(v.vector) <> m.dimension""",
     # To know that no scope uses an embedder any more, all of them would have to be looked through. Its name is no personal data.
-    verification.TORN: "SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder WHERE vector_dims(v.vector) <> m.dimension",
     vectors.UNUSED: "SELECT 1 WHERE ?::text IS NULL",
 }
 
