@@ -34,7 +34,7 @@ def living(connection: Connection, finder: Finder, number: int) -> set[str]:
 
 
 def prove(connections: Connections, words: Sequence[str], number: int) -> tuple[int, list[str], str]:
-    """Look for what is left of a removal, and have the server clear the dead versions of its rows away.
+    """Look for what is left of a removal.
 
     Returns:
         How many canaries were looked for, where any was found, and why the result is not complete ("" when it is).

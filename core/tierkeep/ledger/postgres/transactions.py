@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.errors import StorageError, StoreUnavailable
-from tierkeep.ledger import chain, forgetting, portable, scopes, vectors
+from tierkeep.ledger import chain, forgetting, portable, vectors
 from tierkeep.ledger.canaries import Finder
 from tierkeep.ledger.connections import translated
 from tierkeep.ledger.engine import Connection
@@ -42,11 +42,10 @@ _COMMITTED_NUMBER = "SELECT 1 WHERE pg_xact_status(?::xid8) = 'committed'"
 
 
 class _State(NamedTuple):
-    """What shows that a scope is as it was: its number, the end of its chain, its generation."""
+    """What shows that a scope is as it was: its number, and the end of its chain, which every change but that of a cursor makes longer."""
 
     number: int
     tail: chain.Tail
-    generation: int
 
 
 class _Numbers:
@@ -85,6 +84,11 @@ class _Tables(TableTransaction):
     def number(self) -> int:
         """Number of the scope; 0 while it has none."""
         return self._number
+
+    def begin(self) -> chain.Tail:
+        """Look at the end of the chain, from which this transaction goes on; return it."""
+        self._tail = chain.tail(self._connection)
+        return self._tail
 
     @property
     def written(self) -> chain.Tail | None:
@@ -139,7 +143,7 @@ class PostgresTransaction:
         try:
             with translated(self._connections.where):
                 tables = _Tables(session, self._scope, self._clock, self._connections.where, self._numbers)
-                state = _State(tables.number, chain.tail(session), scopes.generation(session, self._scope) if tables.number else 0)
+                state = _State(tables.number, tables.begin())
         except BaseException:
             self._connections.end(session)
             raise
