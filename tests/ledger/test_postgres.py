@@ -28,7 +28,7 @@ from tierkeep.errors import (
     StoreUnavailable,
 )
 from tierkeep.items import Items
-from tierkeep.ledger import Seal, SqliteLedger
+from tierkeep.ledger import Seal, SqliteLedger, chain
 from tierkeep.ledger.postgres import address as addresses
 from tierkeep.ledger.postgres import dialect, schema
 from tierkeep.ledger.postgres.connections import Connections
@@ -192,6 +192,41 @@ def test_values_that_postgres_cannot_hold(ledger: PostgresLedger) -> None:
         tx.apply([Op(op="add", record=record("r", *ids, key=long)), Op(op="add", record=record("s", *ids, key=f"{long}!"))])
     assert [found.id for found in ledger.view(ANA).records(key=long)] == ["r"]
     assert [found.id for found in ledger.view(ANA).records(prefix=long)] == ["r", "s"]
+
+
+# ----------------------------------------------------------------------------------------------------- the dialect
+
+
+@pytest.mark.parametrize(
+    ("statement", "text", "lists"),
+    [
+        ("SELECT 1 FROM t WHERE a = ? AND b = ?", "SELECT 1 FROM t WHERE a = $1 AND b = $2", set()),
+        ("SELECT ?1, ?2, ?1", "SELECT $1, $2, $1", set()),
+        ("x WHERE +e.scope = ? AND +kind = ?", "x WHERE e.scope = $1 AND kind = $2", set()),
+        ("x WHERE a + 1 = ?", "x WHERE a + 1 = $1", set()),
+        ("x IN (SELECT value FROM json_each(?))", "x = ANY($1::text[])", {0}),
+        ("e.seq IN (SELECT value FROM json_each(?2))", "e.seq = ANY($2::bigint[])", {1}),
+        ("SET key = ? WHERE a AND key = ?", "SET key = $1 WHERE a AND left(key, 128) = left($2, 128) AND key = $2", set()),
+        ("FROM events AS e INDEXED BY i JOIN s", "FROM events AS e JOIN s", set()),
+    ],
+    ids=["marks", "numbered", "hints", "sums", "texts", "numbers", "keys", "index"],
+)
+def test_statements_read_in_postgres(statement: str, text: str, lists: set[int]) -> None:
+    found = dialect.translate(statement)
+    assert (found.text, found.lists, found.scoped) == (text, frozenset(lists), False)
+
+
+def test_statements_of_one_scope_are_told_which() -> None:
+    found = dialect.translate(chain.TAIL)
+    assert found.text.count("$1") == 1 and found.bind([], 7) == [7]
+    wide = "SELECT count(*) FROM vectors AS v LEFT JOIN events AS e ON e.seq = v.seq JOIN scopes AS o ON o.id = v.scope"
+
+    def inner(table: str, alias: str) -> str:
+        return " ".join(("(SELECT * FROM", table, "WHERE scope = $1) AS", alias))
+
+    narrow = wide.replace("vectors AS v", inner("vectors", "v")).replace("events AS e", inner("events", "e"))
+    assert dialect.narrowed(wide).text == narrow
+    assert dialect.translate("x IN (SELECT value FROM json_each(?))").bind(['["a", "b\\u0000"]'], 0) == [["a"]]
 
 
 # ------------------------------------------------------------------------------------------------------- the tables

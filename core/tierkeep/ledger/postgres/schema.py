@@ -109,6 +109,9 @@ _TRIGGERS = (
 )
 
 
+_RELATIONS = "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace WHERE s.nspname = ?"
+
+
 def _create(session: Session, partitions: int) -> None:
     """Version 1: every table, in an empty schema."""
     for name in SEQUENCES:
@@ -144,10 +147,9 @@ def version(session: Session, schema: str, where: str) -> int:
     Raises:
         StoreCorrupt: The schema holds something that is no store. It is left as it is.
     """
-    relations = "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace WHERE s.nspname = ? LIMIT 1"
-    known = session.execute(relations.replace(" LIMIT", " AND c.relname = 'counters' LIMIT"), (schema,)).fetchone()
-    if known is None:
-        if session.execute(relations, (schema,)).fetchone():
+    names = {row[0] for row in session.execute(_RELATIONS, (schema,)).fetchall()}
+    if "counters" not in names:
+        if names:
             raise StoreCorrupt(f"The schema {schema} at {where} holds other tables and no store. Name another: ?schema=…", path=where)
         return 0
     row = session.execute("SELECT value FROM counters WHERE name = 'schema_version'").fetchone()
