@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import socket
 import subprocess
 import sys
 import threading
@@ -31,7 +33,6 @@ from tierkeep.items import Items
 from tierkeep.ledger import Seal, SqliteLedger, chain
 from tierkeep.ledger.postgres import address as addresses
 from tierkeep.ledger.postgres import dialect, schema
-from tierkeep.ledger.postgres.connections import Connections
 from tierkeep.ledger.postgres.ledger import PostgresLedger
 from tierkeep.ledger.postgres.vectors import as_text
 from tierkeep.models.doubles import HashEmbedder
@@ -176,7 +177,7 @@ def test_what_a_store_in_a_server_cannot_be_asked(postgres: Any, monkeypatch: py
         Memory.open(postgres.fresh(), seal=Seal(bytes(32)))
     with pytest.raises(SettingsError, match="'mysql'"):
         Memory.open("mysql://x")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match="postgres"):
         Memory.open("postgresql://x")
 
@@ -416,21 +417,21 @@ def test_it_is_not_tried_for_ever(postgres: Any, ledger: PostgresLedger) -> None
     assert tries == 1 + ledger._address.retries and texts(ledger) == []
 
 
-def test_it_is_not_run_again_over_what_others_have_done(postgres: Any, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_not_run_again_over_what_others_have_done(postgres: Any, ledger: PostgresLedger) -> None:
     """The application has seen answers that may not hold any more."""
     append(ledger, "before")
     gives_up(postgres, ledger, "batches", 1)
     with PostgresLedger(ledger._address, clock=FixedClock()) as other:
-        pause = Connections.pause
-
-        def interrupted(self: Connections, attempt: int) -> None:
-            append(other, "between")
-            pause(self, attempt)
-
-        monkeypatch.setattr(Connections, "pause", interrupted)
+        thread = threading.Thread(target=append, args=(other, "between"))
         with pytest.raises(StoreUnavailable, match="Others have changed"), ledger.transaction(ANA) as tx:
             event = tx.append([draft("one")])[0].event
+            thread.start()
+            with postgres.connect() as connection:  # the other one is next in the queue
+                while not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
+                    time.sleep(0.01)
             tx.apply([Op(op="add", record=record("r", event.id))])
+            tx.advance("facts", 1)
+        thread.join()
     assert texts(ledger) == ["before", "between"] and ledger.verify().ok
 
 
@@ -462,41 +463,86 @@ def test_a_transaction_whose_connection_broke_is_done_on_another(postgres: Any, 
     assert list(ledger.view(ANA).scan()) == [first, second] and ledger.verify().ok
 
 
-@pytest.mark.parametrize("took_place", [True, False], ids=["committed", "not-committed"])
+class Wire:
+    """What lies between a client and the server, and breaks at a COMMIT: before the server has it, or before the client has the answer.
+
+    Attributes:
+        breaks: "", "before" or "after": what the next COMMIT meets.
+        dead: Whether nobody gets through any more.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.breaks, self.dead, self.broke = "", False, 0
+        self._target = str(server.folder / ".s.PGSQL.5432")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
+            if self.dead:
+                return
+            server.connect(self._target)
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                for side in ready:
+                    data = side.recv(1 << 16)
+                    if not data:
+                        return
+                    if side is client and b"COMMIT" in data and self.breaks:
+                        how, self.breaks, self.broke = self.breaks, "", self.broke + 1
+                        if how == "after":
+                            server.sendall(data)
+                            server.recv(1 << 16)  # the answer, which nobody gets
+                        return
+                    (server if side is client else client).sendall(data)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def wire(postgres: Any) -> Iterator[Wire]:
+    with contextlib.closing(Wire(postgres)) as made:
+        yield made
+
+
+def through(wire: Wire, postgres: Any, **options: object) -> str:
+    """Return the address of a store behind the wire."""
+    name = addresses.parse(postgres.fresh()).schema
+    more = "".join(f"&{key}={value}" for key, value in options.items())
+    return f"postgresql://postgres@127.0.0.1:{wire.port}/postgres?schema={name}&partitions=1&sslmode=disable&gssencmode=disable{more}"
+
+
+@pytest.mark.parametrize("breaks", ["after", "before"], ids=["committed", "not-committed"])
 @pytest.mark.parametrize("what", ["event", "cursor"])
-def test_a_commit_without_an_answer_is_looked_up(
-    postgres: Any, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch, took_place: bool, what: str
-) -> None:
+def test_a_commit_without_an_answer_is_looked_up(postgres: Any, wire: Wire, breaks: str, what: str) -> None:
     """Stored once, whether the server had done it or not."""
-    from tierkeep.ledger.postgres.session import Session
-
-    run, broke = Session._run, []
-
-    def breaking(self: Session, text: str, values: Any) -> Any:
-        if text == "COMMIT" and not broke:
-            broke.append(True)
-            if took_place:
-                run(self, text, values)
-            self.raw.close()
-            return run(self, "SELECT 1", ())  # finds the connection gone
-        return run(self, text, values)
-
-    monkeypatch.setattr(Session, "_run", breaking)
-    with ledger.transaction(ANA) as tx:
-        if what == "event":
-            tx.append([draft("one")])
-        tx.advance("facts", 1)
-    assert broke and texts(ledger) == (["one"] if what == "event" else []) and ledger.view(ANA).cursor("facts") == 1
-    assert ledger.stats()["chain"] == (1 if what == "event" else 0) and ledger.verify().ok
+    with opened(through(wire, postgres)) as ledger:
+        wire.breaks = breaks
+        with ledger.transaction(ANA) as tx:
+            if what == "event":
+                tx.append([draft("one")])
+            tx.advance("facts", 1)
+        assert wire.broke == 1 and texts(ledger) == (["one"] if what == "event" else []) and ledger.view(ANA).cursor("facts") == 1
+        assert ledger.stats()["chain"] == (1 if what == "event" else 0) and ledger.verify().ok
 
 
-def test_a_commit_that_nobody_can_answer_for_says_so(ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tierkeep.ledger.postgres import connections
-
-    monkeypatch.setattr(connections, "_RESOLVE_S", 0.0)
-    monkeypatch.setattr(Connections, "_connect", lambda self: (_ for _ in ()).throw(StoreUnavailable("down", path="")))
-    with pytest.raises(StoreUnavailable, match="not known"):
-        ledger._connections.resolved(ANA, "SELECT 1", ())
+def test_a_commit_that_nobody_can_answer_for_says_so(postgres: Any, wire: Wire) -> None:
+    with opened(through(wire, postgres, timeout=1)) as ledger:
+        with pytest.raises(StoreUnavailable, match="not known"), ledger.transaction(ANA) as tx:
+            tx.append([draft("one", id="m1")])
+            wire.breaks, wire.dead = "after", True
+        wire.dead = False
+        with ledger.transaction(ANA) as tx:
+            assert tx.append([draft("one", id="m1")])[0].duplicate  # what the message advises
+        assert texts(ledger) == ["one"]
 
 
 def test_a_failed_statement_is_not_committed_in_silence(ledger: PostgresLedger) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -208,9 +208,7 @@ class Connections:
             target, uri = self.claim.path.as_uri() + ("?immutable=1" if self._immutable else "?mode=ro"), True
         else:
             target, uri = str(self.claim.path), False
-        connection = sqlite3.connect(
-            target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+        connection = sqlite3.connect(target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
             self._configure(connection)
         except sqlite3.OperationalError as error:
@@ -273,15 +271,11 @@ class Connections:
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Lend this thread's connection with every read of the block in one transaction."""
-        with self.reading() as connection:
-            begun = not connection.in_transaction
-            if begun:
+        with self.reading() as connection, ExitStack() as ending:
+            if not connection.in_transaction:
                 connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if begun:
-                    connection.execute("ROLLBACK")
+                ending.callback(connection.execute, "ROLLBACK")
+            yield connection
 
     @contextmanager
     def _lend(self, handle: _Handle) -> Iterator[sqlite3.Connection]:

@@ -172,9 +172,7 @@ class TableTransaction(GuardSide):
         """The session's number and its next position, giving the session its number at its first event."""
         refuse_nul(session)
         for _ in range(2):
-            row = self._connection.execute(
-                "SELECT id FROM sessions WHERE scope = ? AND name = ?", (self._number, session)
-            ).fetchone()
+            row = self._connection.execute("SELECT id FROM sessions WHERE scope = ? AND name = ?", (self._number, session)).fetchone()
             if row:
                 break
             self._connection.execute("INSERT INTO sessions(scope, name) VALUES(?, ?)", (self._number, session))
@@ -260,13 +258,7 @@ class TableTransaction(GuardSide):
         self.write_images(change.record, op or change.op, (images[0], images[1]), why, by, change.place)
 
     def write_images(
-        self,
-        record: str,
-        op: str,
-        images: tuple[str | None, str | None],
-        why: str,
-        by: str,
-        place: int | None = None,
+        self, record: str, op: str, images: tuple[str | None, str | None], why: str, by: str, place: int | None = None
     ) -> None:
         """Write one journal row whose images are JSON already."""
         refuse_nul(why, by)
@@ -337,9 +329,7 @@ class TableTransaction(GuardSide):
         """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
         self._check_open()
         with translated(self._where):
-            row = self._connection.execute(
-                "SELECT seq FROM cursors WHERE scope = ? AND name = ?", (self._number, name)
-            ).fetchone()
+            row = self._connection.execute("SELECT seq FROM cursors WHERE scope = ? AND name = ?", (self._number, name)).fetchone()
             return int(row[0]) if row else 0
 
     def advance(self, name: str, seq: int) -> None:

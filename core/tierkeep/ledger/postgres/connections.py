@@ -31,7 +31,7 @@ __all__ = ["Connections"]
 _CLOSED = "This ledger is closed. Open it again."
 _PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
-_RESOLVE_S = 60.0  # a server that was killed needs a while to recover before it can say what it has committed
+_RESOLVE = 6  # times the timeout: a server that was killed needs a while to recover before it can say what it has committed
 _CONFIGURE = """SELECT set_config('search_path', concat_ws(', ', $1::text, (SELECT quote_ident(s.nspname) FROM pg_extension AS x
     JOIN pg_namespace AS s ON s.oid = x.extnamespace WHERE x.extname = 'vector')), false), set_config('lock_timeout', $2, false),
     set_config('bytea_output', 'hex', false), set_config('client_min_messages', 'warning', false),
@@ -245,7 +245,7 @@ class Connections:
         Raises:
             StoreUnavailable: The server did not come back in time, so that nobody knows.
         """
-        last = time.monotonic() + _RESOLVE_S
+        last = time.monotonic() + _RESOLVE * self.address.timeout
         attempt = 0
         while True:
             try:
