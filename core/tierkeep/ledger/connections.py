@@ -208,11 +208,11 @@ class Connections:
             target, uri = self.claim.path.as_uri() + ("?immutable=1" if self._immutable else "?mode=ro"), True
         else:
             target, uri = str(self.claim.path), False
-        connection = sqlite3.connect(target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
+        made = sqlite3.connect(target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
-            self._configure(connection)
+            self._configure(made)
         except sqlite3.OperationalError as error:
-            connection.close()
+            made.close()
             if self.read_only and not self._immutable and self._log_is_empty() and _code(error) in (
                 sqlite3.SQLITE_CANTOPEN,
                 sqlite3.SQLITE_READONLY,
@@ -222,9 +222,9 @@ class Connections:
                 return self._open()
             raise
         except BaseException:
-            connection.close()
+            made.close()
             raise
-        return connection
+        return made
 
     def _log_is_empty(self) -> bool:
         if self.claim is None:
