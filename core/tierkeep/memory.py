@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
-from tierkeep.errors import InputError, ScopeError, SettingsError, StorageError
+from tierkeep.errors import InputError, MissingExtraError, ScopeError, SettingsError, StorageError
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     GuardEntry,
@@ -152,7 +153,7 @@ class Memory:
         """Open a memory, and create it when there is none.
 
         Args:
-            where: A folder or a file (embedded store), ":memory:", or a ledger of your own.
+            where: A folder or a file (embedded store), ":memory:", "postgresql://…" (many machines), or a ledger of your own.
             preset: Name of a preset, or a function that builds one.
             chat: A language model to route, answer and judge; without one the deterministic rules do.
             embedder: Turns texts into vectors, so that what is said in other words is found too; without one, search is by words.
@@ -160,7 +161,8 @@ class Memory:
             reranker: Reads the best hits again, such as a cross-encoder (presets `auto` and `memflow`).
             sifter: A small chat model that ranks conversations before anything of them is read (MemSifter; the same presets).
             settings: Numbers to change; the defaults otherwise.
-            durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
+            durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write. A PostgreSQL
+                server has a setting of its own for it (`synchronous_commit`).
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
@@ -194,7 +196,7 @@ class Memory:
         clock = SystemClock() if clock is None else clock
         if seal is not None and not isinstance(where, (str, Path)):
             raise SettingsError("seal= is for a store that is opened here; give it to the ledger that you hand over")
-        ledger = _embedded(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
+        ledger = _opened(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(
@@ -341,7 +343,7 @@ def _kind(value: object) -> str:
     return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"an object of type {type(value).__name__}"
 
 
-def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
+def _opened(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
     from tierkeep.ledger.seal import Seal
     from tierkeep.ledger.sqlite import SqliteLedger
 
@@ -350,6 +352,15 @@ def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "fu
 
     if not str(where).strip():
         raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
-    if "://" in str(where):
-        raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
+    kind, is_address, _ = str(where).partition("://")
+    if kind in ("postgresql", "postgres") and is_address:
+        if importlib.util.find_spec("psycopg") is None or importlib.util.find_spec("psycopg_pool") is None:
+            raise MissingExtraError("A store in PostgreSQL", extra="postgres")
+        from tierkeep.ledger.postgres.ledger import PostgresLedger
+
+        if seal is not None:
+            raise SettingsError("seal= is for a store in a file; guard a PostgreSQL store by its roles, as docs/guides/postgresql.md says")
+        return PostgresLedger(str(where), clock=clock)
+    if is_address:
+        raise SettingsError(f"a memory is in a folder, a file, ':memory:' or at postgresql://…, not at {kind!r} addresses")
     return SqliteLedger(where, clock=clock, durability=durability, seal=seal)

@@ -90,6 +90,8 @@ ONLY_IN: dict[str, set[str]] = {
     "sentence_transformers": {"models"},
     "torch": {"models", "guard.safeharbor.train"},
     "chromadb": {"models", "ledger"},
+    "psycopg": {"ledger"},
+    "psycopg_pool": {"ledger"},
     "phonenumbers": {"guard"},
     "stdnum": {"guard"},
     "matplotlib": {"evaluate"},

@@ -29,7 +29,7 @@ _StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store", "-s", envvar="TIERKEEP_STORE", show_default="your data folder", rich_help_panel=_PANEL,
-        help="Folder or file of the memory.",
+        help="Folder or file of the memory, or postgresql://…",
     ),
 ]  # fmt: skip
 _UserOption = Annotated[

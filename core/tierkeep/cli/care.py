@@ -244,10 +244,11 @@ def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl =
         found = checks.examine(memory) + ([] if quick else checks.integrations(memory))
         active = dict(memory.describe()) | {name: str(value) for name, value in memory.stats().items()}
     versions, extras = checks.versions(), checks.extras()
+    where = active["path"] if "://" in call.store else call.store  # an address may hold a password, which the store leaves out
     ok = all(check.ok for check in found)
     document = {
         "ok": ok,
-        "store": call.store,
+        "store": where,
         "checks": [check._asdict() for check in found],
         "active": active,
         "versions": versions,
@@ -260,7 +261,7 @@ def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl =
         document,
         rows(("", "check", ""), marks),
         Text("\nActive", style="bold"),
-        facts({"path": call.store} | active),
+        facts(active | {"path": where}),
         Text("\nVersions", style="bold"),
         facts(versions),
         Text("\nExtras", style="bold"),

@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-import sqlite3
-
+from tierkeep.ledger.engine import Connection
 from tierkeep.records import Scope
 
-__all__ = ["NOBODY", "drop_if_empty", "ensure", "find", "generation", "touch"]
+__all__ = ["ENSURE", "GIVE", "NEWEST", "NOBODY", "RAISE", "drop_if_empty", "ensure", "find", "generation", "touch"]
 
 NOBODY = 0
 """Number that no scope has: what is read with it is nothing."""
 
-_FIND = "SELECT id FROM scopes WHERE tenant = ? AND user = ? AND agent = ?"
-_NEWEST = "SELECT value FROM counters WHERE name = 'generation'"
+NEWEST = "SELECT value FROM counters WHERE name = 'generation'"
+ENSURE = """INSERT INTO scopes(tenant, "user", agent, generation)
+    VALUES(?, ?, ?, (SELECT value FROM counters WHERE name = 'generation'))"""
+RAISE = "UPDATE counters SET value = value + 1 WHERE name = 'generation'"
+GIVE = "UPDATE scopes SET generation = (SELECT value FROM counters WHERE name = 'generation') WHERE id = ?"
+_FIND = 'SELECT id FROM scopes WHERE tenant = ? AND "user" = ? AND agent = ?'
+_GENERATION = 'SELECT generation FROM scopes WHERE tenant = ? AND "user" = ? AND agent = ?'
 
 
-def find(connection: sqlite3.Connection, scope: Scope) -> int:
+def find(connection: Connection, scope: Scope) -> int:
     """Return the scope's number, or `NOBODY` when nothing was ever written for it."""
     row = connection.execute(_FIND, scope.partition).fetchone()
     return int(row[0]) if row else NOBODY
 
 
-def ensure(connection: sqlite3.Connection, scope: Scope) -> int:
+def ensure(connection: Connection, scope: Scope) -> int:
     """Return the scope's number, giving it one at its first write."""
     if number := find(connection, scope):
         return number
-    connection.execute(
-        "INSERT INTO scopes(tenant, user, agent, generation) VALUES(?, ?, ?, (SELECT value FROM counters "
-        "WHERE name = 'generation'))",
-        scope.partition,
-    )
+    connection.execute(ENSURE, scope.partition)
     return find(connection, scope)
 
 
-def generation(connection: sqlite3.Connection, scope: Scope) -> int:
+def generation(connection: Connection, scope: Scope) -> int:
     """Return the scope's generation; the store's newest for a scope that is not there, so that dying changes it too."""
-    row = connection.execute(
-        "SELECT generation FROM scopes WHERE tenant = ? AND user = ? AND agent = ?", scope.partition
-    ).fetchone()
-    return int((row or connection.execute(_NEWEST).fetchone())[0])
+    row = connection.execute(_GENERATION, scope.partition).fetchone()
+    return int((row or connection.execute(NEWEST).fetchone())[0])
 
 
-def touch(connection: sqlite3.Connection, number: int) -> None:
+def touch(connection: Connection, number: int) -> None:
     """Give the scope a generation that no scope had before."""
-    connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'generation'")
-    connection.execute(
-        "UPDATE scopes SET generation = (SELECT value FROM counters WHERE name = 'generation') WHERE id = ?", (number,)
-    )
+    connection.execute(RAISE)
+    connection.execute(GIVE, (number,))
 
 
-def drop_if_empty(connection: sqlite3.Connection, number: int) -> None:
+def drop_if_empty(connection: Connection, number: int) -> None:
     """Remove the owner's own name when nothing is left of its memory: the name is personal data too."""
     for question in (
         "SELECT 1 FROM events WHERE scope = ? LIMIT 1",
