@@ -193,10 +193,10 @@ class Slots:
         self.state["start"] = torch.minimum(known, first)
 
     def _reserve(self, needed: int, new: Mapping[str, Tensor]) -> None:
-        """Make room. Below what is held anyway it grows by doubling; above, it takes what a call needs."""
+        """Make room. Below what is held anyway it grows by a quarter; above, it takes what a call needs."""
         if needed <= self.room and all(name in self._columns for name in new):
             return
-        room = max(needed, min(self.most + _LEAST, max(2 * self.room, _LEAST))) if needed > self.room else self.room
+        room = max(needed, min(self.most + _LEAST, max(self.room + self.room // 4, _LEAST))) if needed > self.room else self.room
         for name, rows in new.items():
             column = rows.new_empty((*rows.shape[:2], room, *rows.shape[3:]))
             if name in self._columns:
