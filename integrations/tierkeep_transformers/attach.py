@@ -97,14 +97,14 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
 
     Args:
         model: A decoder of transformers.
-        policy: Which slots are kept.
+        policy: Which slots are kept. Its gates, if it has any, are moved to where the model's layers are.
         codec: How keys and values are stored; as they are by default.
 
     Raises:
         SettingsError: The model has no layer that can be bounded, the policy does not fit it, or one is attached already.
     """
     layout = layout_of(model)
-    _check(layout, policy)
+    _fit(layout, policy)
     if layout.decoder in _attached:
         raise SettingsError(f"a policy is attached to this {type(model).__name__} already: leave that block first")
     register()
@@ -123,12 +123,13 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
         yield Bounded(model, layout, policy, codec)
 
 
-def _check(layout: Layout, policy: Policy) -> None:
+def _fit(layout: Layout, policy: Policy) -> None:
     if len(policy.budgets) not in (1, layout.depth):
         raise SettingsError(f"budget= has {len(policy.budgets)} numbers; the model has {layout.depth} layers")
     gates = getattr(policy, "gates", None)
     if gates is not None:
         gates.check(layout)
+        gates.place(layout)
 
 
 # -------------------------------------------------------------------------------------------------------------------- hooks

@@ -17,17 +17,15 @@ from tierkeep.errors import ModelError, ModelReplyError, SettingsError
 from tierkeep.models.framework import outcome, reply_data, system_text
 from tierkeep.protocols import ChatReply, ChatRequest
 from tierkeep_transformers.attach import Bounded, attach
-from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec
 from tierkeep_transformers.constrained import Complete, Constraint, Grammars
-from tierkeep_transformers.gates import GateSet
 from tierkeep_transformers.loading import display_name, load
 from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.prompting import Prompt, prompt_of
 from tierkeep_transformers.reply_pieces import GeneratedReply, Stop, Teller
 from tierkeep_transformers.turn_taking import lock_of
 
-__all__ = ["Structured", "TransformersChat", "cache_statistics"]
+__all__ = ["Structured", "TransformersChat"]
 
 Structured: TypeAlias = Literal["grammar", "prompt"]
 
@@ -127,9 +125,6 @@ class TransformersChat:
         """Return the model with what belongs to it, once it is clear that the policy fits."""
         ready = _Ready(model, tokenizer, Grammars(tokenizer, ends_of(model, tokenizer)) if self._structured == "grammar" else None)
         if self._policy is not None:
-            gates = getattr(self._policy, "gates", None)
-            if isinstance(gates, GateSet):
-                gates.to(model.device)
             with ready.lock, attach(model, self._policy, codec=self._codec):
                 pass
         return ready
@@ -157,7 +152,7 @@ class TransformersChat:
                 made = ready.model.generate(**inputs, **options) if bounded is None else bounded.generate(**inputs, cache=cache, **options)
             stats: Mapping[str, float | int | str] = {"policy": "none", "tokens": made.shape[1] - 1}
             if bounded is not None and cache is not None:
-                stats = cache_statistics(bounded, cache)
+                stats = cache.stats().summary()
         new = made[0, ids.shape[1] :].tolist()
         text = _decoded(ready.tokenizer, new) if teller is None else teller.text
         whole = new[-1:] and (new[-1] in ready.ends or (constraint is not None and constraint.finished))
@@ -242,30 +237,3 @@ def _options(ready: _Ready, request: ChatRequest, room: int, constraint: Constra
 
 def _decoded(tokenizer: Any, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-
-def cache_statistics(bounded: Bounded, cache: BoundedCache) -> dict[str, float | int | str]:
-    """Return what a cache held, for a trace.
-
-    Returns:
-        policy and codec: Their names.
-        tokens: How many it has seen.
-        slots: The most that a KV head holds now.
-        peak: The most that one held, with the tokens of the call that was under way.
-        evicted: The most that a head has lost.
-        bytes: What the bounded layers take, room for new slots included.
-        full_bytes: What they would take if everything were kept as the model made it.
-    """
-    slots = [layer.slots for layer in cache.bounded.values()]
-    size = torch.empty(0, dtype=bounded.model.dtype).element_size()
-    of_token = 2 * bounded.layout.kv_heads * bounded.layout.head_dim * size
-    return {
-        "policy": cache.policy.name,
-        "codec": cache.codec.name,
-        "tokens": max(layer.seen for layer in slots),
-        "slots": max(int(layer.held().max()) if layer.room else 0 for layer in slots),
-        "peak": max(layer.peak for layer in slots),
-        "evicted": max(layer.evicted for layer in slots),
-        "bytes": cache.bytes(),
-        "full_bytes": sum(layer.seen for layer in slots) * of_token,
-    }

@@ -98,6 +98,8 @@ class GateSet(nn.Module):
         Raises:
             SettingsError: A layer has none, or one for another model.
         """
+        if more := sorted(int(layer) for layer in self.layers if int(layer) not in layout.attention):
+            raise SettingsError(f"there is a gate for layer {more[0]}, which the model does not have: they were made for another model")
         for layer in layout.attention:
             if layer not in self:
                 raise SettingsError(f"the gates have none for layer {layer}: they were made for another model")
@@ -131,6 +133,11 @@ class GateSet(nn.Module):
         """
         write_gates(path, self.state_dict(), self.about)
 
+    def place(self, layout: Layout) -> None:
+        """Move each gate to where its layer is."""
+        for index, module in layout.attention.items():
+            self.gate(index).to(next(module.parameters()).device)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: PreTrainedModel | None = None) -> GateSet:
         """Read gates from a file.
@@ -154,8 +161,7 @@ class GateSet(nn.Module):
             if "act" not in about:
                 for gate in gates.layers.values():
                     cast(RetentionGate, gate).activation = layout.activation
-            for index, module in layout.attention.items():
-                gates.gate(index).to(next(module.parameters()).device)
+            gates.place(layout)
         return gates
 
     @classmethod

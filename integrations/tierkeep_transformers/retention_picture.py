@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _policy(name: str, gates: str | None, budget: int, model: PreTrainedModel) -> Policy:
     if gates:
-        return policies.TrimKV(budget=budget, buffer=0, gates=cast("Any", GateSet).load(gates, model))
+        return policies.TrimKV(budget=budget, buffer=0, gates=GateSet.load(gates, model))
     made = getattr(policies, name, None) if name in policies.__all__ else None
     if not (isinstance(made, type) and issubclass(made, Policy) and made is not Policy) or made is policies.TrimKV:
         raise SettingsError(f"no policy without gates is called {name!r}: try StreamingLLM, RandomEviction or FullCache")

@@ -18,7 +18,8 @@ from tierkeep.allowance import Allowance  # noqa: E402
 from tierkeep.errors import InputError, ModelError  # noqa: E402
 from tierkeep.protocols import Reranker  # noqa: E402
 from tierkeep.testing.clock import FixedClock  # noqa: E402
-from tierkeep_transformers import FullCache, Policy, RandomEviction, StreamingLLM, attach  # noqa: E402
+from tierkeep_transformers import FullCache, GateSet, Policy, RandomEviction, StreamingLLM, attach  # noqa: E402
+from tierkeep_transformers.families import layout_of  # noqa: E402
 from tierkeep_transformers.retention import read_text, retention_of, turns_held  # noqa: E402
 from tierkeep_transformers.retention_picture import draw, main  # noqa: E402
 from tierkeep_transformers.retention_reranker import RetentionReranker  # noqa: E402
@@ -136,6 +137,22 @@ def test_the_script_draws_a_model_of_a_folder(
     arguments = ["--model", str(tmp_path / "tiny"), "--text", str(tmp_path / "text.txt"), "--out", str(tmp_path / "heads.png")]
     assert main([*arguments, "--budget", "16"]) == 0
     assert capsys.readouterr().out.strip().endswith("heads.png") and _size(tmp_path / "heads.png")[0] > 300
+
+
+def test_the_script_draws_what_gates_keep(
+    build_tiny: Callable[..., Any], tokenizer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, other = build_tiny("llama"), build_tiny("llama", num_hidden_layers=1)
+    for name, made in (("tiny", model), ("other", other)):
+        made.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    GateSet.fresh(layout_of(model), hidden=8, bias=1.0).save(tmp_path / "gates.safetensors")
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    asked = ["--gates", str(tmp_path / "gates.safetensors"), "--text", str(tmp_path / "text.txt"), "--budget", "16"]
+    assert main([*asked, "--model", str(tmp_path / "tiny"), "--out", str(tmp_path / "heads.png")]) == 0
+    assert _size(tmp_path / "heads.png")[0] > 300
+    assert main([*asked, "--model", str(tmp_path / "other"), "--out", str(tmp_path / "none.png")]) == 1
+    assert "gates" in capsys.readouterr().err and not (tmp_path / "none.png").exists()
 
 
 @pytest.mark.parametrize("change", [{"--policy": "TrimKV"}, {"--policy": "os"}, {"--model": "nowhere"}], ids=["gates", "unknown", "model"])
