@@ -71,9 +71,6 @@ def convert(source: Path, model: PreTrainedModel, config: Mapping[str, Any] | No
     about |= {ours: str(known[theirs]) for theirs, ours in _SETTINGS.items() if theirs in known}
     gates = GateSet.built(tensors, about, source)
     gates.check(layout)
-    extra = sorted(set(gates.layers) - {str(layer) for layer in layout.attention}, key=int)
-    if extra:
-        raise InputError(f"{source.name} has gates for layers {', '.join(extra)}, which the model does not have")
     gates.about["hidden"] = str(gates.gate(min(layout.attention)).w1.out_features)
     return gates
 

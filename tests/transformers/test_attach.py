@@ -302,7 +302,7 @@ def test_policies_that_do_not_fit(tiny: Factory) -> None:
     model = tiny("llama")
     gates = GateSet.fresh(layout_of(tiny("gemma3")), hidden=8)
     for policy, match in (
-        (StreamingLLM(budget=[10, 10, 10]), "3 numbers; the model has 2 layers"), (TrimKV(budget=8, gates=gates), "none for layer 0")
+        (StreamingLLM(budget=[10, 10, 10]), "3 numbers; the model has 2 layers"), (TrimKV(budget=8, gates=gates), "gate for layer 5, which")
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=match), attach(model, policy):
             pass

@@ -191,7 +191,7 @@ def test_other_variants_and_strange_files_are_refused(tmp_path: Path, capsys: py
         convert(source, base, {"retention_gate": "rg10"})
     with pytest.raises(SettingsError, match="hidden states of 32"):
         convert(source, model(hidden_size=64))
-    with pytest.raises(InputError, match="layers 1, which"):
+    with pytest.raises(SettingsError, match="layer 1, which"):
         convert(source, model(num_hidden_layers=1))
     torch.save([torch.zeros(1)], source)
     with pytest.raises(InputError, match="no table of tensors"):

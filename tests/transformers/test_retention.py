@@ -152,7 +152,7 @@ def test_the_script_draws_what_gates_keep(
     assert main([*asked, "--model", str(tmp_path / "tiny"), "--out", str(tmp_path / "heads.png")]) == 0
     assert _size(tmp_path / "heads.png")[0] > 300
     assert main([*asked, "--model", str(tmp_path / "other"), "--out", str(tmp_path / "none.png")]) == 1
-    assert "gates" in capsys.readouterr().err and not (tmp_path / "none.png").exists()
+    assert "a gate for layer 1" in capsys.readouterr().err and not (tmp_path / "none.png").exists()
 
 
 @pytest.mark.parametrize("change", [{"--policy": "TrimKV"}, {"--policy": "os"}, {"--model": "nowhere"}], ids=["gates", "unknown", "model"])
