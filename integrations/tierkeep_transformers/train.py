@@ -78,8 +78,8 @@ def _train(given: argparse.Namespace, console: Console) -> int:
                 save_checkpoint(checkpoints, training, same)
 
         done = run(
-            training, feed, validation=windows.validation(given.batch, held_out) if settings.method != "spkv" else (),
-            validate_every=given.validate_every, on_step=on_step, stop=lambda: bool(stop),
+            training, feed, validation=windows.validation(given.batch, held_out), validate_every=given.validate_every, on_step=on_step,
+            stop=lambda: bool(stop),
         )  # fmt: skip
     if not done:
         save_checkpoint(checkpoints, training, same)

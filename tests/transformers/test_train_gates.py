@@ -11,9 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from tierkeep.errors import InputError, ModelError, SettingsError
-from tierkeep_transformers import GateSet, StepReport, TrainSettings, TrimKV, train_gates
+from tierkeep_transformers import SPKV, DBTrimKV, GateSet, Policy, StepReport, TrainSettings, TrimKV, train_gates
 from tierkeep_transformers.families import layout_of
-from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.training import GateTraining, hard_scores
 from tierkeep_transformers.training.checkpoints import KEPT, latest, load_checkpoint, save_checkpoint
 from tierkeep_transformers.training.distil import endless, run
@@ -234,11 +233,22 @@ def test_a_generator_that_ends_is_named() -> None:
         train_gates(small(), [torch.zeros(3)], TrainSettings(**SETTINGS))
 
 
-def test_spkv_becomes_sparse_and_is_measured_with_its_own_policy(model: PreTrainedModel) -> None:
+@pytest.mark.parametrize(("method", "kind"), [("trimkv", TrimKV), ("dbtrimkv", DBTrimKV), ("spkv", SPKV)], ids=["trimkv", "dbtrimkv", "spkv"])
+def test_gates_are_measured_with_the_policy_that_they_are_for(model: PreTrainedModel, method: str, kind: type[Policy]) -> None:
+    settings = TrainSettings(**{**SETTINGS, "method": method, "steps": 1, "window": 100})
+    training = GateTraining(model, settings, length=LENGTH)
+    ours = training.measure([task(4, 3)])
+    named = training.measure([task(4, 3)], lambda gates, budget: _tight(kind, gates, budget))
+    assert ours == named and list(ours) == [4, 8, 16]
+
+
+def _tight(kind: type[Policy], gates: GateSet, budget: int) -> Policy:
+    return SPKV(budget=budget, window=budget, gates=gates) if kind is SPKV else kind(budget=budget, buffer=0, gates=gates)  # type: ignore[call-arg]
+
+
+def test_spkv_becomes_sparse_and_may_be_measured_with_another_policy(model: PreTrainedModel) -> None:
     reports: list[StepReport] = []
     settings = TrainSettings(**{**SETTINGS, "method": "spkv", "steps": 60, "window": 4})
-    with pytest.raises(SettingsError, match="policy="):
-        train_gates(model, batches(), settings, validation=batches())
     asked: list[int] = []
 
     def policy(gates: GateSet, budget: int) -> Policy:
