@@ -233,12 +233,15 @@ def test_a_generator_that_ends_is_named() -> None:
         train_gates(small(), [torch.zeros(3)], TrainSettings(**SETTINGS))
 
 
-@pytest.mark.parametrize(("method", "kind"), [("trimkv", TrimKV), ("dbtrimkv", DBTrimKV), ("spkv", SPKV)], ids=["trimkv", "dbtrimkv", "spkv"])
+@pytest.mark.parametrize(
+    ("method", "kind"), [("trimkv", TrimKV), ("dbtrimkv", DBTrimKV), ("spkv", SPKV)], ids=["trimkv", "dbtrimkv", "spkv"]
+)
 def test_gates_are_measured_with_the_policy_that_they_are_for(model: PreTrainedModel, method: str, kind: type[Policy]) -> None:
     settings = TrainSettings(**{**SETTINGS, "method": method, "steps": 1, "window": 100})
     training = GateTraining(model, settings, length=LENGTH)
-    ours = training.measure([task(4, 3)])
-    named = training.measure([task(4, 3)], lambda gates, budget: _tight(kind, gates, budget))
+    with training.running():
+        ours = training.measure([task(4, 3)])
+        named = training.measure([task(4, 3)], lambda gates, budget: _tight(kind, gates, budget))
     assert ours == named and list(ours) == [4, 8, 16]
 
 

@@ -126,11 +126,12 @@ class GateTraining:
 
     def measure(self, batches: Iterable[Batch], policy: Callable[[GateSet, int], Policy] | None = None) -> dict[int, HardScore]:
         """Return what is right with real eviction, at one, two and four times the budget."""
-        only_labels = self.settings.supervise == "labels"
+        settings = self.settings
         with self._attached().off():
             return hard_scores(
                 self.model, self.gates, [_placed(batch, self.model.device) for batch in batches],
-                [self.settings.budget * times for times in (1, 2, 4)], only_labels=only_labels, policy=policy or policy_of(self.settings.method, self.settings.window),
+                [settings.budget * times for times in (1, 2, 4)], only_labels=settings.supervise == "labels",
+                policy=policy or policy_of(settings.method, settings.window),
             )  # fmt: skip
 
     def warnings(self) -> list[str]:

@@ -40,7 +40,7 @@ def policy_of(method: str, window: int) -> Callable[[GateSet, int], Policy]:
 
 def hard_scores(
     model: PreTrainedModel, gates: GateSet, batches: Iterable[Mapping[str, Tensor]], budgets: Sequence[int], *,
-    policy: Callable[[GateSet, int], Policy], only_labels: bool = False,
+    only_labels: bool = False, policy: Callable[[GateSet, int], Policy] | None = None,
 ) -> dict[int, HardScore]:  # fmt: skip
     """Return what is right at each budget.
 
@@ -51,10 +51,11 @@ def hard_scores(
         gates: Its gates.
         batches: As `train_gates` takes them.
         budgets: Slots per layer and KV head.
-        policy: Makes the policy from gates and a budget.
         only_labels: Whether only labelled tokens count.
+        policy: Makes the policy from gates and a budget; that of `TrimKV` by default.
     """
     batches = list(batches)
+    policy = policy or policy_of("trimkv", 0)
     scores = {}
     with torch.no_grad():
         for budget in budgets:
