@@ -14,8 +14,9 @@ from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec, Plain
 from tierkeep_transformers.gates import GateSet, RetentionGate
 from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
+from tierkeep_transformers.training import StepReport, TrainSettings, train_gates
 
 __all__ = [
     "Bounded", "BoundedCache", "Codec", "FullCache", "GateSet", "Need", "Plain", "Policy", "RandomEviction", "RetentionGate",
-    "StreamingLLM", "TrimKV", "attach",
+    "StepReport", "StreamingLLM", "TrainSettings", "TrimKV", "attach", "train_gates",
 ]  # fmt: skip
