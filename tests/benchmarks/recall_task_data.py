@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["CONTENT", "COPY_CHUNK", "DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "copies"]
+__all__ = [
+    "CONTENT", "COPY_CHUNK", "DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "copies",
+    "repeats",
+]  # fmt: skip
 
 START, STORE, DECOY, QUERY = range(4)
 _KIND = 32
@@ -103,12 +106,22 @@ class Task:
         return Sequences(tokens, answers, first, fact_values)
 
 
-def copies(length: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return sequences that repeat themselves, and which tokens can be told.
+def repeats(length: int, longest: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return sequences that repeat a chunk of 3 to `longest` tokens over and over, and which tokens can be told: all from the second time.
 
-    Half of the rows repeat a chunk of 3 to 20 tokens over and over; the second half of the others is made of the first half's chunks in
-    another order. Induction, finding what followed a token before, does not form in useful time without this warm-up: the short periods
-    start it, the reordered chunks rid it of counting.
+    Induction, finding what followed a token before, does not form in useful time without a warm-up, and soonest where there is little to
+    look at: short sequences of short chunks.
+    """
+    written = _shuffled(batch, len(CONTENT), generator) + CONTENT.start
+    periods = torch.randint(3, longest + 1, (batch, 1), generator=generator)
+    place = torch.arange(length)[None]
+    return written.gather(1, place % periods), place >= periods
+
+
+def copies(length: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return sequences whose second half is made of the first half's chunks in another order, and which tokens can be told.
+
+    Here counting back does not help, as it may where one chunk is repeated.
     """
     half = length // 2
     chunks = half // COPY_CHUNK
@@ -117,13 +130,7 @@ def copies(length: int, batch: int, generator: torch.Generator) -> tuple[Tensor,
     again = written.view(batch, chunks, COPY_CHUNK).gather(1, order[..., None].expand(-1, -1, COPY_CHUNK)).flatten(1)
     known = torch.zeros(batch, length, dtype=torch.bool)
     known[:, half:] = torch.arange(half) % COPY_CHUNK > 0
-    tokens = torch.cat([written, again], dim=1)
-
-    periods = torch.randint(3, 21, (batch // 2, 1), generator=generator)
-    place = torch.arange(length)[None]
-    tokens[: batch // 2] = written[: batch // 2].gather(1, place % periods)
-    known[: batch // 2] = place >= periods
-    return tokens, known
+    return torch.cat([written, again], dim=1), known
 
 
 def _shuffled(batch: int, count: int, generator: torch.Generator) -> Tensor:

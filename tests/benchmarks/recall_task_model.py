@@ -1,27 +1,23 @@
-"""The recall task's model: a small Qwen3, trained here and from scratch, first to copy chunks and then to answer questions."""
+"""The recall task's model: a small Qwen3, trained here from scratch, first to repeat and to copy chunks, then to answer questions."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from recall_task_data import VOCABULARY, Sequences, Task, copies
+from recall_task_data import VOCABULARY, Sequences, Task, copies, repeats
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 __all__ = ["accuracy", "load", "make", "save", "train"]
 
-#: What the model has to reach at each length before it is given the next, and how many steps it may take.
-_LESSONS = (
-    (Task(length=64, facts=4, decoys=4, queries=8), 16, 0.97, 1000),
-    (Task(length=128, facts=8, decoys=8, queries=10), 8, 0.98, 600),
-    (Task(), 6, 0.995, 1200),
-)
+#: The learning rate, after 50 steps of warm-up in each lesson.
 _RATE = 2e-3
 Note = Callable[[str], None]
+Draw = Callable[[], tuple[Tensor, Tensor]]
 
 
 def make(seed: int) -> PreTrainedModel:
@@ -30,14 +26,9 @@ def make(seed: int) -> PreTrainedModel:
     config = Qwen3Config(
         vocab_size=VOCABULARY, hidden_size=128, intermediate_size=1152, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=32, max_position_embeddings=1024, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 500.0}, bos_token_id=None, eos_token_id=None, pad_token_id=None,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
     )  # fmt: skip
-    model = Qwen3ForCausalLM(config)
-    for name, parameter in model.named_parameters():
-        if name.endswith("q_norm.weight"):
-            # Sharper than Qwen3's own, and above with wavelengths that fit 256 tokens: heads that look one token back form sooner.
-            torch.nn.init.constant_(parameter, 3.0)
-    return model.eval()
+    return Qwen3ForCausalLM(config).eval()
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
@@ -76,30 +67,35 @@ def train(model: PreTrainedModel, seed: int, note: Note, most: int | None = None
     """
     generator = torch.Generator().manual_seed(seed)
     wall, cpu = time.perf_counter(), time.process_time()
-
-    def warm() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            yield copies(64, 16, generator)
-
-    steps = {"warm_up_steps": _learn(model, warm(), 0.98, most or 2000, "copy 64", note)}
-    for task, batch, enough, limit in _LESSONS:
-        steps[f"steps_{task.length}"] = _learn(model, _drawn(task, batch, generator), enough, most or limit, f"recall {task.length}", note)
+    steps = {name: _learn(model, draw, enough, most or 2000, name, note) for name, (draw, enough) in _lessons(generator).items()}
     model.eval()
     return {**steps, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
 
-def _drawn(task: Task, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
+def _lessons(generator: torch.Generator) -> dict[str, tuple[Draw, float]]:
+    """Return the lessons in their order: what draws a batch, and the accuracy that ends it."""
+
+    def asked(task: Task, batch: int) -> tuple[Tensor, Tensor]:
         drawn = task.draw(batch, generator)
-        yield drawn.tokens, drawn.answers
+        return drawn.tokens, drawn.answers
+
+    return {
+        "repeat 24": (lambda: repeats(24, 8, 48, generator), 0.9),
+        "repeat 64": (lambda: repeats(64, 24, 16, generator), 0.9),
+        "copy 64": (lambda: copies(64, 16, generator), 0.95),
+        "recall 64": (lambda: asked(Task(length=64, facts=4, decoys=4, queries=8), 16), 0.97),
+        "recall 128": (lambda: asked(Task(length=128, facts=8, decoys=8, queries=10), 8), 0.98),
+        "recall 256": (lambda: asked(Task(), 6), 0.995),
+    }
 
 
-def _learn(model: PreTrainedModel, data: Iterator[tuple[Tensor, Tensor]], enough: float, limit: int, name: str, note: Note) -> int:
+def _learn(model: PreTrainedModel, draw: Draw, enough: float, limit: int, name: str, note: Note) -> int:
     """Train until the last 20 batches were told well enough, each before it was learned from. Return the steps."""
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     recent: list[float] = []
-    for step, (tokens, known) in zip(range(1, limit + 1), data, strict=False):
+    for step in range(1, limit + 1):
+        tokens, known = draw()
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min(1.0, step / 50)
         target = tokens[:, 1:][known[:, 1:]]
