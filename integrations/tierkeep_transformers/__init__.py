@@ -11,12 +11,27 @@ from __future__ import annotations
 
 from tierkeep_transformers.attach import Bounded, attach
 from tierkeep_transformers.cache import BoundedCache
-from tierkeep_transformers.codecs import Codec, Plain
+from tierkeep_transformers.codecs import Codec, Int4, Int8, Plain, ResidualInt4, RotatedInt4
 from tierkeep_transformers.gates import GateSet, RetentionGate
-from tierkeep_transformers.policies import FullCache, Need, Policy, RandomEviction, StreamingLLM, TrimKV
+from tierkeep_transformers.head_profile import HeadProfile, profile_heads
+from tierkeep_transformers.policies import (
+    H2O,
+    SPKV,
+    DBTrimKV,
+    FullCache,
+    HeadMix,
+    LazyEviction,
+    Need,
+    Policy,
+    RandomEviction,
+    SnapKV,
+    StreamingLLM,
+    TrimKV,
+)  # fmt: skip
 from tierkeep_transformers.training import StepReport, TrainSettings, train_gates
 
 __all__ = [
-    "Bounded", "BoundedCache", "Codec", "FullCache", "GateSet", "Need", "Plain", "Policy", "RandomEviction", "RetentionGate",
-    "StepReport", "StreamingLLM", "TrainSettings", "TrimKV", "attach", "train_gates",
+    "H2O", "SPKV", "Bounded", "BoundedCache", "Codec", "DBTrimKV", "FullCache", "GateSet", "HeadMix", "HeadProfile", "Int4", "Int8",
+    "LazyEviction", "Need", "Plain", "Policy", "RandomEviction", "ResidualInt4", "RetentionGate", "RotatedInt4", "SnapKV",
+    "StepReport", "StreamingLLM", "TrainSettings", "TrimKV", "attach", "profile_heads", "train_gates",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
         """Add new tokens and return all stored keys and values; nothing leaves before attention has seen them."""
         slots = self.slots
         real = self._real if self._real is None or self._real.device == key_states.device else self._real.to(key_states.device)
-        more = self.policy.columns(slots, self._told, key_states.shape[2])
+        more = self.policy.columns(slots, self._told, key_states)
         slots.append(key_states, value_states, real, more)
         self._told = {}
         self.is_initialized = True

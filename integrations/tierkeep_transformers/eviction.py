@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tierkeep_transformers.policies.policy import Policy
+from tierkeep_transformers.policies.ranking import ranked
 from tierkeep_transformers.slots import Slots
 
 __all__ = ["evict", "evict_jointly", "ranked"]
@@ -26,17 +27,6 @@ def evict_jointly(policy: Policy, layers: Sequence[Slots]) -> None:
     if limits is not None:
         for slots, limit in zip(layers, limits, strict=True):
             _cut(policy, slots, limit)
-
-
-def ranked(policy: Policy, slots: Slots) -> Tensor:
-    """Return the score of each slot as it counts, (batch, KV heads, slots): protected slots above all, padding below all."""
-    score = policy.score(slots)
-    protected = policy.protected(slots)
-    if protected is not None:
-        score = score.masked_fill(protected, torch.inf)
-    if slots.valid is not None:
-        score = score.masked_fill(~slots.valid, -torch.inf)
-    return score
 
 
 def _cut(policy: Policy, slots: Slots, limits: int | Tensor) -> None:

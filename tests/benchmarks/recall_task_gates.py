@@ -13,7 +13,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tierkeep_transformers import (
-    H2O, SPKV, DBTrimKV, FullCache, GateSet, HeadMix, LazyEviction, Policy, RandomEviction, SnapKV, StreamingLLM, TrimKV, profile_heads,
+    H2O,
+    SPKV,
+    DBTrimKV,
+    FullCache,
+    GateSet,
+    HeadMix,
+    LazyEviction,
+    Policy,
+    RandomEviction,
+    SnapKV,
+    StreamingLLM,
+    TrimKV,
+    profile_heads,
 )  # fmt: skip
 from tierkeep_transformers.training import StepReport, TrainSettings, train_gates
 

@@ -15,7 +15,7 @@ from tierkeep.errors import SettingsError
 if TYPE_CHECKING:
     from tierkeep_transformers.slots import Slots
 
-__all__ = ["Need", "Policy"]
+__all__ = ["Need", "Policy", "check_share", "check_whole"]
 
 
 class Need(StrEnum):
@@ -59,6 +59,12 @@ class Policy:
         if not 0 <= self.recent <= min(budgets):
             raise SettingsError(f"recent= is between 0 and the budget ({min(budgets)}); it is {self.recent}")
 
+    def _fit_default(self, name: str) -> None:
+        """Let the default of a window of newest tokens give way to a budget that it would fill: half of the budget is left to the score."""
+        default = getattr(type(self), name)
+        if getattr(self, name) == default:
+            object.__setattr__(self, name, min(default, max(min(self.budgets) // 2, 1)))
+
     @property
     def name(self) -> str:
         """What statistics and files call it."""
@@ -87,16 +93,16 @@ class Policy:
         """Return the most slots that a KV head of a layer holds between two calls of the model."""
         return self.budget_of(layer) + max(self.buffer - 1, 0)
 
-    def columns(self, slots: Slots, told: dict[Need, Tensor], count: int) -> dict[str, Tensor]:
+    def columns(self, slots: Slots, told: dict[Need, Tensor], key: Tensor) -> dict[str, Tensor]:
         """Return what is kept of each new slot.
 
         Args:
             slots: The layer, before the new slots are in it.
-            told: `Need.GATE`: shape (batch, KV heads, count), fp32.
-            count: How many slots are new.
+            told: `Need.GATE`: shape (batch, KV heads, new), fp32.
+            key: The keys of the new slots, (batch, KV heads, new, head dim).
 
         Returns:
-            Tensors by name, each of shape (batch, KV heads, count).
+            Tensors by name, each of shape (batch, KV heads, new).
         """
         return {}
 
@@ -133,3 +139,36 @@ class Policy:
     def limits_jointly(self, layers: Sequence[Slots]) -> Sequence[Tensor] | None:
         """Return for a joint policy how many slots may stay, by head, for each layer; or None when nothing has to leave."""
         raise NotImplementedError
+
+
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Check a whole number.
+
+    Args:
+        name: Of the argument.
+        value: What was given.
+        least: The lowest it may be.
+        most: The highest it may be; None for no limit.
+
+    Raises:
+        SettingsError: It is no whole number, or out of range.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
+        between = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise SettingsError(f"{name}= is a whole number, {between}; it is {value!r}")
+
+
+def check_share(name: str, value: object, *, ends: bool) -> None:
+    """Check a number between 0 and 1.
+
+    Args:
+        name: Of the argument.
+        value: What was given.
+        ends: Whether 0 and 1 themselves are allowed.
+
+    Raises:
+        SettingsError: It is no number, or out of range.
+    """
+    good = isinstance(value, int | float) and not isinstance(value, bool) and (0 <= value <= 1 if ends else 0 < value < 1)
+    if not good:
+        raise SettingsError(f"{name}= is {'from 0 to 1' if ends else 'between 0 and 1'}; it is {value!r}")

@@ -43,7 +43,7 @@ class TrimKV(Policy):
         """The gates' word on each new token."""
         return frozenset({Need.GATE})
 
-    def columns(self, slots: Slots, told: dict[Need, Tensor], count: int) -> dict[str, Tensor]:
+    def columns(self, slots: Slots, told: dict[Need, Tensor], key: Tensor) -> dict[str, Tensor]:
         """Keep log beta, which alone says how a slot ages."""
         return {"log_beta": told[Need.GATE]}
 
