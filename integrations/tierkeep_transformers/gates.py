@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from tierkeep.errors import SettingsError
-from tierkeep_transformers.families import Layout
+from tierkeep.errors import InputError, SettingsError
+from tierkeep_transformers.families import Layout, layout_of
+from tierkeep_transformers.gate_files import check_identity, read_gates, write_gates
 
 __all__ = ["ACTIVATIONS", "GateSet", "RetentionGate"]
+
+_LOG = logging.getLogger(__name__)
 
 #: Activations by the names that models' configurations give them.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -115,3 +122,75 @@ class GateSet(nn.Module):
             layer: RetentionGate(layout.hidden, layout.kv_heads, hidden=hidden, bias=bias, activation=layout.activation)
             for layer in layout.attention
         })
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the gates to a file, with all that `about` says.
+
+        Raises:
+            InputError: The folder does not exist, or cannot be written to.
+        """
+        write_gates(path, self.state_dict(), self.about)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: PreTrainedModel | None = None) -> GateSet:
+        """Read gates from a file.
+
+        Args:
+            path: A `gates.safetensors`.
+            model: The model they are for. With it they are checked to have been made for it, and moved to where its layers are.
+
+        Raises:
+            InputError: There is no such file, it is no gate file, or a gate in it is not whole.
+            SettingsError: The gates were made for another model.
+        """
+        tensors, about = read_gates(path)
+        gates = cls.built(tensors, about, path)
+        if model is not None:
+            layout = layout_of(model)
+            check_identity(about, layout)
+            gates.check(layout)
+            if about.get("act", layout.activation) != layout.activation:
+                _LOG.warning("these gates have the activation %s, the model %s", about["act"], layout.activation)
+            if "act" not in about:
+                for gate in gates.layers.values():
+                    cast(RetentionGate, gate).activation = layout.activation
+            for index, module in layout.attention.items():
+                gates.gate(index).to(next(module.parameters()).device)
+        return gates
+
+    @classmethod
+    def built(cls, tensors: Mapping[str, Tensor], about: Mapping[str, str], path: str | os.PathLike[str] = "") -> GateSet:
+        """Return gates made of tensors named `layers.0.w1.weight` and so on.
+
+        Args:
+            tensors: By name.
+            about: What a gate file says of them.
+            path: The file, for messages.
+
+        Raises:
+            InputError: A tensor is missing, has the wrong shape, or is none of a gate's.
+        """
+        parts: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            found = re.fullmatch(r"layers\.(\d+)\.(w1\.weight|w1\.bias|w2\.weight|bias)", name)
+            if found is None:
+                raise InputError(f"{path} has a tensor {name!r} that is no part of a retention gate", field="path")
+            parts.setdefault(int(found[1]), {})[found[2]] = tensor
+        if not parts:
+            raise InputError(f"{path} has no gates", field="path")
+        gates = {layer: _built(layer, parts[layer], about.get("act", "silu"), path) for layer in sorted(parts)}
+        return cls(gates, about).requires_grad_(False)
+
+
+def _built(layer: int, parts: Mapping[str, Tensor], activation: str, path: str | os.PathLike[str]) -> RetentionGate:
+    missing = sorted({"w1.weight", "w1.bias", "w2.weight", "bias"} - set(parts))
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(f'layers.{layer}.{name}' for name in missing)}", field="path")
+    first, second = parts["w1.weight"], parts["w2.weight"]
+    fits = first.dim() == second.dim() == 2 and parts["w1.bias"].shape == first.shape[:1] == second.shape[1:]
+    if not fits or parts["bias"].shape != second.shape[:1]:
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(parts.items()))
+        raise InputError(f"the gate of layer {layer} in {path} has shapes that do not fit together: {shapes}", field="path")
+    gate = RetentionGate(first.shape[1], second.shape[0], hidden=first.shape[0], activation=activation)
+    gate.load_state_dict(dict(parts))
+    return gate

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -18,11 +19,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tierkeep.errors import InputError, ModelError, SettingsError
 from tierkeep_transformers.families import Layout, layout_of
+from tierkeep_transformers.gate_files import identity
 from tierkeep_transformers.gates import GateSet
+from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.training.gated import Gated, gated
 from tierkeep_transformers.training.losses import Head, capacity_loss, sparsity_loss, supervised, token_losses
 from tierkeep_transformers.training.settings import StepReport, TrainSettings
-from tierkeep_transformers.training.validation import HardScore, hard_scores
+from tierkeep_transformers.training.validation import HardScore, hard_scores, trimkv
 
 __all__ = ["Batch", "GateTraining", "endless", "run", "train_gates"]
 
@@ -121,13 +124,13 @@ class GateTraining:
         loss, kl, ntp, cap, accuracy = total
         return StepReport(self.step, loss, kl, ntp, cap, accuracy, sizes, rate, norm)
 
-    def measure(self, batches: Iterable[Batch]) -> dict[int, HardScore]:
+    def measure(self, batches: Iterable[Batch], policy: Callable[[GateSet, int], Policy] | None = None) -> dict[int, HardScore]:
         """Return what is right with real eviction, at one, two and four times the budget."""
         only_labels = self.settings.supervise == "labels"
         with self._attached().off():
             return hard_scores(
                 self.model, self.gates, [_placed(batch, self.model.device) for batch in batches],
-                [self.settings.budget * times for times in (1, 2, 4)], only_labels=only_labels,
+                [self.settings.budget * times for times in (1, 2, 4)], only_labels=only_labels, policy=policy or trimkv,
             )  # fmt: skip
 
     def warnings(self) -> list[str]:
@@ -151,16 +154,20 @@ class GateTraining:
             f"{self.step} steps; raise lambda_cap= (5 is a good second try), or train longer"
         ]
 
-    def finished(self) -> GateSet:
-        """Return the gates, out of training, with what a gate file says of them."""
+    def about(self) -> dict[str, str]:
+        """Return what a gate file says of the training so far."""
         settings = self.settings
-        self.gates.about = {
+        return {
             "method": settings.method, "hidden": str(settings.hidden), "act": self.layout.activation,
             "bias_init": f"{settings.first_bias(self.length):.4g}", "M_train": str(settings.budget), "T_train": str(self.length),
             "form": settings.attention, "cap_norm": settings.cap_norm, "lambda_cap": str(settings.lambda_cap), "steps": str(self.step),
         }  # fmt: skip
-        self.gates.requires_grad_(False)
-        return self.gates
+
+    def finished(self) -> GateSet:
+        """Return a copy of the gates as they are, out of training, with what a gate file says of them."""
+        gates = deepcopy(self.gates).requires_grad_(False)
+        gates.about = {**self.about(), **identity(self.layout)}
+        return gates
 
     def _losses(self, batch: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], dict[int, float]]:
         """Return loss, KL, loss of the next token, capacity loss and accuracy of a batch; and soft sizes by layer."""
@@ -206,6 +213,7 @@ class GateTraining:
 def train_gates(
     model: PreTrainedModel, batches: Iterable[Batch], settings: TrainSettings, *, validation: Iterable[Batch] = (),
     validate_every: int = 100, on_step: Callable[[StepReport], None] | None = None,
+    policy: Callable[[GateSet, int], Policy] | None = None,
 ) -> GateSet:  # fmt: skip
     """Train the retention gates of a model. Its weights stay as they are.
 
@@ -216,31 +224,35 @@ def train_gates(
         validation: Batches on which real eviction is measured.
         validate_every: Steps from one measurement to the next; the last step is always measured.
         on_step: Is told of each step.
+        policy: Makes the policy of that measurement from gates and a budget; by default `TrimKV`, for "dbtrimkv" too.
 
     Raises:
-        SettingsError: The model has no layer that can be bounded, or a policy is attached to it.
+        SettingsError: The model has no layer that can be bounded, a policy is attached to it, or "spkv" is to be measured without a policy.
         InputError: A batch has nothing to learn from, or `batches` ended and cannot be begun again.
         ModelError: The loss is not finite.
     """
     feed = endless(batches)
     first = next(feed)
     training = GateTraining(model, settings, length=_ids(first).shape[1])
-    run(training, chain([first], feed), validation=list(validation), validate_every=validate_every, on_step=on_step)
+    run(training, chain([first], feed), validation=list(validation), validate_every=validate_every, on_step=on_step, policy=policy)
     return training.finished()
 
 
 def run(
     training: GateTraining, feed: Iterator[Batch], *, validation: Sequence[Batch] = (), validate_every: int = 100,
     on_step: Callable[[StepReport], None] | None = None, stop: Callable[[], bool] = lambda: False,
+    policy: Callable[[GateSet, int], Policy] | None = None,
 ) -> bool:  # fmt: skip
     """Run a training until its last step, and return True; or until `stop` says so after a step, and return False."""
     settings = training.settings
+    if validation and policy is None and settings.method == "spkv":
+        raise SettingsError('method="spkv" is measured with a policy of its own: hand over policy=lambda gates, budget: SPKV(…)')
     with training.running():
         while training.step < settings.steps:
             report = training.advance([next(feed) for _ in range(settings.accumulation)])
             last = training.step == settings.steps
             if validation and (last or training.step % validate_every == 0):
-                report = replace(report, hard=training.measure(validation))
+                report = replace(report, hard=training.measure(validation, policy))
             training.report = report
             if on_step is not None:
                 on_step(report)
