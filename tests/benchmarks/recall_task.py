@@ -122,7 +122,7 @@ class Run:
             gates, cost = gating.train(model, settings, steps, self.seed + data, self.note)
             gates.save(file)
             _write(about, cost)
-        return GateSet.load(file)
+        return GateSet.load(file, model)
 
     def _one(
         self, model: PreTrainedModel, policy: evaluation.Policy, data: Sequences, protocol: str, codec: Codec | None

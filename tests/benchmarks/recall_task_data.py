@@ -16,10 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = [
-    "CONTENT", "COPY_CHUNK", "DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "copies",
-    "repeats",
-]  # fmt: skip
+__all__ = ["DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "pairs"]
 
 START, STORE, DECOY, QUERY = range(4)
 _KIND = 32
@@ -27,10 +24,6 @@ KEYS = range(4, 4 + _KIND)
 VALUES = range(KEYS.stop, KEYS.stop + _KIND)
 NOISE = range(VALUES.stop, VALUES.stop + _KIND)
 VOCABULARY = NOISE.stop
-#: Tokens that are not markers.
-CONTENT = range(KEYS.start, NOISE.stop)
-#: Tokens of a chunk that the warm-up copies as a whole.
-COPY_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -106,31 +99,20 @@ class Task:
         return Sequences(tokens, answers, first, fact_values)
 
 
-def repeats(length: int, longest: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return sequences that repeat a chunk of 3 to `longest` tokens over and over, and which tokens can be told: all from the second time.
+def pairs(length: int, most: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return sequences of nothing but pairs of a key and its value, 2 to `most` different ones of them, and which values can be told.
 
-    Induction, finding what followed a token before, does not form in useful time without a warm-up, and soonest where there is little to
-    look at: short sequences of short chunks.
+    The warm-up: short and without noise, so that a model finds out soon that a value is to be looked for behind its key.
     """
-    written = _shuffled(batch, len(CONTENT), generator) + CONTENT.start
-    periods = torch.randint(3, longest + 1, (batch, 1), generator=generator)
-    place = torch.arange(length)[None]
-    return written.gather(1, place % periods), place >= periods
-
-
-def copies(length: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return sequences whose second half is made of the first half's chunks in another order, and which tokens can be told.
-
-    Here counting back does not help, as it may where one chunk is repeated.
-    """
-    half = length // 2
-    chunks = half // COPY_CHUNK
-    written = _shuffled(batch, len(CONTENT), generator)[:, :half] + CONTENT.start
-    order = _shuffled(batch, chunks, generator)
-    again = written.view(batch, chunks, COPY_CHUNK).gather(1, order[..., None].expand(-1, -1, COPY_CHUNK)).flatten(1)
-    known = torch.zeros(batch, length, dtype=torch.bool)
-    known[:, half:] = torch.arange(half) % COPY_CHUNK > 0
-    return torch.cat([written, again], dim=1), known
+    keys = _shuffled(batch, len(KEYS), generator)[:, :most] + KEYS.start
+    values = torch.randint(VALUES.start, VALUES.stop, (batch, most), generator=generator)
+    count = length // 2
+    several = torch.randint(2, most + 1, (batch, 1), generator=generator)
+    drawn = (torch.rand(batch, count, generator=generator) * several).long()
+    tokens = torch.stack([keys.gather(1, drawn), values.gather(1, drawn)], dim=-1).flatten(1)
+    known = torch.zeros(batch, 2 * count, dtype=torch.bool)
+    known[:, 1::2] = torch.tril(drawn[:, :, None] == drawn[:, None, :], diagonal=-1).any(-1)
+    return tokens, known
 
 
 def _shuffled(batch: int, count: int, generator: torch.Generator) -> Tensor:
