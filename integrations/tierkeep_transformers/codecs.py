@@ -208,8 +208,7 @@ def hadamard(size: int, device: torch.device | None = None) -> Tensor:
     matrix = torch.ones(1, 1)
     while matrix.shape[0] < size:
         matrix = torch.cat([torch.cat([matrix, matrix], dim=1), torch.cat([matrix, -matrix], dim=1)])
-    matrix = matrix * size**-0.5
-    return matrix.to(device)
+    return matrix.mul(size**-0.5).to(device)
 
 
 def _round(tensor: Tensor, bits: int, group: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import struct
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,8 +94,8 @@ def read_published(source: Path) -> dict[str, Tensor]:
     except UnpicklingError as error:
         reason = str(error).splitlines()[-1] if "GLOBAL" not in str(error) else _forbidden(str(error))
         raise InputError(f"{source} is refused: it holds more than tensors, and could run code ({reason})", field="source") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{source} is no file of tensors that torch saved: {str(error).splitlines()[0]}", field="source") from error
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, struct.error) as error:  # what damaged bytes lead to
+        raise InputError(f"{source} is no file of tensors that torch saved ({type(error).__name__}: {error})", field="source") from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):

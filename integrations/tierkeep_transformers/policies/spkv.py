@@ -27,7 +27,7 @@ class SPKV(Policy):
 
     Differences: "SP-KV-style, frozen". The paper trains backbone and predictor together and prunes by a mask; here the backbone stays as
     it is, the gates are trained with a sparsity term, and what is pruned has left memory. The queries of a chunk still see what leaves
-    after the chunk, and with `buffer` a head waits until that many slots may leave. Its size is bounded: the lowest u leave beyond `budget`.
+    after the chunk, and with `buffer` a head waits until that many slots may leave. Size is bounded: beyond `budget` the lowest u leave.
     Storage is a rectangle, so that a layer takes the room of its longest head.
 
     Args:

@@ -75,7 +75,8 @@ class TextWindows:
 
     def validation(self, size: int, held_out: int) -> list[Tensor]:
         """Return the last windows, in batches."""
-        return [self.batch(rows) for rows in torch.arange(len(self) - held_out, len(self)).split(size)]
+        rows = torch.arange(len(self) - held_out, len(self))
+        return [self.batch(rows[start : start + size]) for start in range(0, held_out, size)]
 
 
 def read_text(paths: Sequence[str | Path], tokenizer: Any, length: int) -> TextWindows:
