@@ -56,6 +56,7 @@ class Run:
         self.quick = quick
         self.note = note
         self.task = Task()
+        self.budgets = (64, 32) if quick else gating.BUDGETS
         work.mkdir(parents=True, exist_ok=True)
 
     # ------------------------------------------------------------------------------------------------------------- stages
@@ -78,16 +79,15 @@ class Run:
 
     def evaluate(self, model: PreTrainedModel, gates: dict[str, GateSet]) -> list[dict[str, Any]]:
         """Return accuracies of every policy, protocol and budget, and of the codecs under TRIM-KV."""
-        count = 2 if self.quick else 64
-        sets = [self._data(_TEST + number, count) for number in range(3)]
+        sets = [self._data(_TEST, 2)] if self.quick else [self._data(_TEST + number, 64) for number in range(3)]
         rows = []
         for name, make in gating.policies(model, gates, self._data(_SAMPLE, 8).tokens).items():
-            for budget in (None,) if name == "full cache" else gating.BUDGETS:
+            for budget in (None,) if name == "full cache" else self.budgets:
                 for protocol in ("streaming", "one-shot"):
                     measured = [self._one(model, make(budget or 1, data), data, protocol, None) for data in sets]
                     rows.append(self._row(protocol, name, "none", budget, measured))
         for codec in _CODECS:
-            for budget in gating.BUDGETS:
+            for budget in self.budgets:
                 policy = TrimKV(budget=budget, buffer=0, gates=gates["default"])
                 measured = [self._one(model, policy, data, "streaming", codec) for data in sets]
                 rows.append(self._row("streaming", "TRIM-KV", codec.name, budget, measured))
