@@ -280,7 +280,7 @@ def test_h2o_keeps_the_newest_and_the_heavy_hitters(request: Any, family: str, n
         total = total / (30 - torch.arange(30))
     for head in range(HEADS):
         heavy = sorted(range(27), key=lambda slot: -total[head, slot].item())[:9]
-        assert cache.bounded[layer].slots.position[0, head].tolist() == sorted(heavy) + [27, 28, 29]
+        assert cache.bounded[layer].slots.position[0, head].tolist() == [*sorted(heavy), 27, 28, 29]
 
 
 @pytest.mark.parametrize("family", ["qwen", "gemma"])
@@ -300,7 +300,22 @@ def test_snapkv_keeps_what_the_window_votes_for(request: Any, family: str, pool:
         evict(policy, one.slots)
         for head in range(HEADS):
             best = sorted(range(24), key=lambda slot: (-scores[0, head, slot].item(), -slot))[:6]
-            assert one.slots.position[0, head].tolist() == sorted(best) + list(range(24, 30))
+            assert one.slots.position[0, head].tolist() == [*sorted(best), *range(24, 30)]
+
+
+@pytest.mark.parametrize("pool", ["avg", "max"])
+def test_slots_that_do_not_count_are_nobodys_neighbours(pool: Any) -> None:
+    torch.manual_seed(15)
+    policy = SnapKV(budget=8, window=2, kernel=3, pool=pool)
+    holes = torch.tensor([True] * 6 + [False, False] + [True] * 8)
+    ragged, dense = Slots(0, Plain(), 64), Slots(0, Plain(), 64)
+    append(policy, ragged, 16)
+    append(policy, dense, 16)
+    columns = ragged.columns()
+    state = {"window": torch.randn(1, 4, 2, DIM), "window_real": torch.ones(1, 2, dtype=torch.bool)}
+    ragged.fill({**columns, "valid": holes.expand(1, HEADS, 16)}, state, 16)
+    dense.fill({name: column[:, :, holes] for name, column in columns.items()}, state, 16)
+    torch.testing.assert_close(policy.score(ragged)[..., holes], policy.score(dense))
 
 
 def test_groups_vote_with_their_mean(qwen: Any) -> None:
@@ -395,7 +410,7 @@ def test_spkv_spills_the_lowest_utility_above_the_cap() -> None:
     evict(policy, slots)
     for head in range(HEADS):
         best = sorted(range(36), key=lambda i: -utility[0, head, i].item())[:8]
-        assert slots.position[0, head].tolist() == sorted(best) + [36, 37, 38, 39]
+        assert slots.position[0, head].tolist() == [*sorted(best), 36, 37, 38, 39]
 
 
 # ----------------------------------------------------------------------------------------------------------------- DBTrimKV

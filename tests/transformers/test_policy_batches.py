@@ -66,7 +66,7 @@ def policies(model: Any) -> dict[str, Policy]:
         "h2o-normalised": H2O(recent_frac=0, normalise=True, **common),
         "snapkv": SnapKV(window=6, **common),
         "snapkv-max": SnapKV(window=6, pool="max", **common),
-        "lazy": LazyEviction(budget=12, window=5, alpha=0.05),
+        "lazy": LazyEviction(budget=12, window=4, alpha=0.05),
         "spkv": SPKV(budget=12, buffer=2, window=5, threshold=0.97, gates=gates),
         "dbtrimkv": DBTrimKV(gates=gates, floor=2, ceiling=20, **common),
         "mix": HeadMix(dynamic=SnapKV(window=6, **common), static=static, sinks=2, static_recent=6),
@@ -120,9 +120,6 @@ def test_a_padded_row_is_the_row_alone(model: Any, policies: dict[str, Policy], 
     check(model, policies[name], Plain())
 
 
-@pytest.mark.parametrize("name", ["trimkv", "snapkv"])
-@pytest.mark.parametrize(
-    "codec", [Int8(), Int4(), RotatedInt4(group=4), ResidualInt4(group=8)], ids=lambda codec: codec.name
-)  # fmt: skip
-def test_a_padded_row_is_the_row_alone_in_fewer_bits(model: Any, policies: dict[str, Policy], codec: Codec, name: str) -> None:
-    check(model, policies[name], codec)
+@pytest.mark.parametrize("codec", [Int8(), Int4(), RotatedInt4(group=4), ResidualInt4(group=8)], ids=lambda codec: codec.name)
+def test_a_padded_row_is_the_row_alone_in_fewer_bits(model: Any, policies: dict[str, Policy], codec: Codec) -> None:
+    check(model, policies["snapkv"], codec)  # which reads stored keys a second time, to count votes

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import tierkeep_transformers.train as command
 from tierkeep.errors import InputError
-from tierkeep_transformers import GateSet, StepReport
+from tierkeep_transformers import GateSet
 from tierkeep_transformers.train import STOPPED, main
 from tierkeep_transformers.training.text import TextWindows, read_text
 
@@ -75,22 +76,27 @@ def test_a_training_from_the_command_line(base: Path, tmp_path: Path, capsys: py
     assert main(options(base, out, "--resume")) == 0  # nothing is left to do
 
 
-def test_ctrl_c_finishes_the_step_and_saves_and_resume_goes_on(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Reader(io.StringIO):
+    """Somebody who reads the lines of a training, and presses Ctrl-C some times at step 3."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def write(self, text: str) -> int:
+        if json.loads(text)["step"] == 3:
+            for _ in range(self.times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_finishes_the_step_and_saves_and_resume_goes_on(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(options(base, whole)) == 0
-    line = StepReport.line
-
-    def press(report: StepReport) -> dict[str, Any]:
-        if report.step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return line(report)
-
     before = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        patch.setattr(StepReport, "line", press)
+    with redirect_stdout(Reader(1)) as reader:
         assert main(options(base, broken, "--json")) == STOPPED
+    assert len(reader.getvalue().splitlines()) == 3
     assert signal.getsignal(signal.SIGINT) is before
     assert [path.name for path in sorted((broken / "checkpoints").iterdir())] == ["step-0000002", "step-0000003"]
     assert not (broken / "gates.safetensors").exists()
@@ -102,14 +108,8 @@ def test_ctrl_c_finishes_the_step_and_saves_and_resume_goes_on(
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_a_second_ctrl_c_ends_at_once(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def press(_: StepReport) -> dict[str, Any]:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        return {}
-
-    monkeypatch.setattr(StepReport, "line", press)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_second_ctrl_c_ends_at_once(base: Path, tmp_path: Path) -> None:
+    with redirect_stdout(Reader(2)), pytest.raises(KeyboardInterrupt):
         main(options(base, tmp_path / "gates", "--json"))
 
 
@@ -129,17 +129,20 @@ def test_what_has_to_be_put_right_is_said(
     assert message in capsys.readouterr().err
 
 
-def test_nothing_is_fetched_unless_it_is_allowed(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+def test_a_name_on_the_hub_is_not_looked_up(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watching, asked = [True], []
 
-    def load(_: str, **more: Any) -> None:
-        asked.append(more)
-        raise OSError("not here")
+    def watch(event: str, _: tuple[object, ...]) -> None:
+        if watching and event in ("socket.connect", "socket.getaddrinfo"):
+            asked.append(event)
 
-    monkeypatch.setattr(command.AutoTokenizer, "from_pretrained", load)
-    assert main(options(base, tmp_path / "a")) == 2
-    assert main(options(base, tmp_path / "b", "--allow-download", "--revision", "v1")) == 2
-    assert asked == [{"local_files_only": True}, {"local_files_only": False, "revision": "v1"}]
+    sys.addaudithook(watch)  # it cannot be taken away again, so it is told to sleep
+    try:
+        assert main(options(base, tmp_path / "gates", "--model", "some-owner/some-model")) == 2
+    finally:
+        watching.clear()
+    assert asked == []
+    assert "or add --allow-download" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------------------------------------- text

@@ -20,7 +20,7 @@ from tierkeep_transformers.attention import NAME as BOUNDED
 from tierkeep_transformers.families import Layout, layout_of
 from tierkeep_transformers.gates import GateSet
 
-__all__ = ["BLOCK", "NAME", "Form", "Gated", "gated"]
+__all__ = ["BLOCK", "NAME", "Form", "Gated", "gated", "gated_attention"]
 
 #: Under what name transformers knows it.
 NAME = "tierkeep_gated"
