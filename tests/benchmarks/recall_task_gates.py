@@ -37,8 +37,8 @@ M = 32
 BUDGETS = (128, 64, 32, 16)
 #: Sequences of a step.
 BATCH = 4
-_STEPS = 500
-_ABLATION_STEPS = 250
+_STEPS = 200
+_ABLATION_STEPS = 100
 _LABELS = "labels"
 
 
