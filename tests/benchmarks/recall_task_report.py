@@ -49,7 +49,7 @@ def plot(rows: Iterable[Row], length: int, file: Path) -> None:
     rows = [row for row in rows if row["codec"] == "none"]
     figure, axes = pyplot.subplots(figsize=(7.5, 4.6), layout="constrained")
     names = list(dict.fromkeys(row["policy"] for row in rows if row["budget"]))
-    learned = {"TRIM-KV", "TRIM-KV (paper's loss)", "DBTrimKV", "SP-KV style"}
+    learned = {"TRIM-KV", "TRIM-KV, bias 7.8", "DBTrimKV", "SP-KV style"}
     for place, name in enumerate(names):
         mine = sorted((row for row in rows if row["policy"] == name and row["budget"]), key=lambda row: row["budget"])
         style = "k--" if name == "oracle" else "-" if name in learned else ":"
