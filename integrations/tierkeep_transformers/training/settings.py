@@ -30,7 +30,7 @@ class TrainSettings:
         budget: Slots per layer and KV head that the gates learn to live with: the smallest that you will use (M).
         steps: Steps of the optimiser.
         method: What the gates learn.
-        lr: Learning rate after the warm-up; it falls to 0 along a cosine. "auto" is the paper's 2e-4 for a model as wide as its own (2,560),
+        lr: Learning rate after the warm-up; it falls to 0 along a cosine. "auto" is the paper's 2e-4 at the paper's width of 2,560,
             and more for a narrower one, by the ratio of widths: a step of AdamW moves what a gate says by rate x width. At most 3e-3.
         weight_decay: Of matrices; biases have none.
         warmup: Share of the steps in which the learning rate rises.
