@@ -200,7 +200,7 @@ def _settings(given: argparse.Namespace) -> TrainSettings:
     return TrainSettings(**{name: getattr(given, name) for name in names})
 
 
-def _bias(text: str) -> float | str:
+def _number_or_auto(text: str) -> float | str:
     return text if text == "auto" else float(text)
 
 
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--batch", type=int, default=1, help="sequences of a batch")
     option(how, "accumulation", "batches of a step", default=4)
     option(how, "method", "trimkv, dbtrimkv, or spkv (in its way, with a frozen model)", choices=("trimkv", "dbtrimkv", "spkv"))
-    option(how, "lr", "learning rate after the warm-up")
+    option(how, "lr", "learning rate after the warm-up, or auto: from the width of the model", type=_number_or_auto)
     option(how, "weight-decay", "weight decay of the gates' matrices")
     option(how, "warmup", "share of the steps in which the learning rate rises")
     option(how, "clip", "largest norm of a gradient")
@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     option(how, "lambda-cap", "weight of the capacity loss; raise it when the soft size stays above twice the budget")
     option(how, "cap-norm", "how the capacity loss is averaged", choices=("paper", "active"))
     option(how, "hidden", "width of a gate")
-    option(how, "bias", "where a gate's bias begins, or auto: from the length", type=_bias)
+    option(how, "bias", "where a gate's bias begins, or auto: from the length", type=_number_or_auto)
     option(how, "window", "spkv: newest tokens that always stay")
     option(how, "sparsity", "spkv: weight of the mean of u")
     option(how, "seed", "of the gates' beginning and the order of the text")

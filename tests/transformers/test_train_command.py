@@ -102,7 +102,7 @@ def test_ctrl_c_finishes_the_step_and_saves_and_resume_goes_on(base: Path, tmp_p
     assert not (broken / "gates.safetensors").exists()
 
     assert main(options(base, broken, "--resume", "--lr", "0.1")) == 2
-    assert "lr was 0.0002 and is 0.1" in capsys.readouterr().err
+    assert "lr was 'auto' and is 0.1" in capsys.readouterr().err
     assert main(options(base, broken, "--resume")) == 0
     one, other = (GateSet.load(out / "gates.safetensors").state_dict() for out in (whole, broken))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())

@@ -215,6 +215,14 @@ def test_the_first_bias_comes_from_the_length() -> None:
     assert TrainSettings(budget=4, steps=1, bias=18.0).first_bias(256) == 18.0
 
 
+@pytest.mark.parametrize(("width", "rate"), [(2560, 2e-4), (5120, 1e-4), (512, 1e-3), (64, 3e-3)])
+def test_the_learning_rate_follows_the_width_of_the_model_unless_it_is_said(width: int, rate: float) -> None:
+    assert TrainSettings(budget=4, steps=10, warmup=0).rate(0, width) == pytest.approx(rate)
+    assert TrainSettings(budget=4, steps=10, warmup=0, lr=0.5).rate(0, width) == 0.5
+    with pytest.raises(SettingsError, match="lr="):
+        TrainSettings(budget=4, steps=10, lr="fast")  # type: ignore[arg-type]
+
+
 def test_the_learning_rate_rises_and_falls() -> None:
     settings = TrainSettings(budget=4, steps=10, lr=1.0, warmup=0.2)
     rates = [settings.rate(step) for step in range(10)]

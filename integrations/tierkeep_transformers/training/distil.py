@@ -72,7 +72,7 @@ class GateTraining:
                 {"params": [one for name, one in named if not name.endswith("bias")], "weight_decay": settings.weight_decay},
                 {"params": [one for name, one in named if name.endswith("bias")], "weight_decay": 0.0},
             ],
-            lr=settings.lr,
+            lr=settings.rate(0, self.layout.hidden),
         )
         self._gated: Gated | None = None
 
@@ -116,7 +116,7 @@ class GateTraining:
                 sizes[layer] += size / len(batches)
         norm = float(nn.utils.clip_grad_norm_(self.gates.parameters(), self.settings.clip))
         self._expect_finite([*total[:4], norm])
-        rate = self.settings.rate(self.step)
+        rate = self.settings.rate(self.step, self.layout.hidden)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()

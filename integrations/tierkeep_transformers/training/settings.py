@@ -18,6 +18,9 @@ __all__ = ["Method", "StepReport", "TrainSettings"]
 #: a frozen model and a term that makes it sparse, so not a reproduction of that paper.
 Method = Literal["trimkv", "dbtrimkv", "spkv"]
 
+#: Qwen3-4B's width and the learning rate that its gates were trained with in the paper; and the most that "auto" makes of it.
+_PAPER_WIDTH, _PAPER_RATE, _MOST_RATE = 2560, 2e-4, 3e-3
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -27,7 +30,8 @@ class TrainSettings:
         budget: Slots per layer and KV head that the gates learn to live with: the smallest that you will use (M).
         steps: Steps of the optimiser.
         method: What the gates learn.
-        lr: Learning rate after the warm-up; it falls to 0 along a cosine.
+        lr: Learning rate after the warm-up; it falls to 0 along a cosine. "auto" is the paper's 2e-4 at the paper's width of 2,560,
+            and more for a narrower one, by the ratio of widths: a step of AdamW moves what a gate says by rate x width. At most 3e-3.
         weight_decay: Of matrices; biases have none.
         warmup: Share of the steps in which the learning rate rises.
         accumulation: Batches to a step.
@@ -56,7 +60,7 @@ class TrainSettings:
     budget: int
     steps: int
     method: Method = "trimkv"
-    lr: float = 2e-4
+    lr: float | Literal["auto"] = "auto"
     weight_decay: float = 0.01
     warmup: float = 0.03
     accumulation: int = 1
@@ -82,7 +86,7 @@ class TrainSettings:
         for name in ("budget", "steps", "accumulation", "hidden", "query_block", "logit_chunk", "window"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise SettingsError(f"{name}= is a number of at least 1; it is {getattr(self, name)!r}")
-        for name in ("lr", "clip", "eps"):
+        for name in ("clip", "eps") if self.lr == "auto" else ("lr", "clip", "eps"):
             if not _positive(getattr(self, name)):
                 raise SettingsError(f"{name}= is above 0; it is {getattr(self, name)!r}")
         for name in ("weight_decay", "kl", "ntp", "lambda_cap", "sparsity"):
@@ -112,16 +116,17 @@ class TrainSettings:
             return float(self.bias)
         return 5.0 if self.method == "spkv" else max(math.log(length / self.eps), 1.0)
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+    def rate(self, step: int, width: int = _PAPER_WIDTH) -> float:
+        """Return the learning rate of a step, counted from 0, for a model whose hidden states have so many numbers."""
+        most = min(_PAPER_RATE * _PAPER_WIDTH / width, _MOST_RATE) if self.lr == "auto" else float(self.lr)
         rising = round(self.warmup * self.steps)
         if step < rising:
-            return self.lr * (step + 1) / rising
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(self.steps - rising, 1)))
+            return most * (step + 1) / rising
+        return most * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(self.steps - rising, 1)))
 
 
 def _positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
 
 
 @dataclass(frozen=True)
