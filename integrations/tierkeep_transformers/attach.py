@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 from weakref import WeakSet
 
@@ -63,7 +65,7 @@ class Bounded:
         """Return what `model.generate` returns, with a bounded cache.
 
         The prompt is read in chunks, so that it is never in memory as a whole; `prefill_chunk_size=` says how long they are. Before
-        transformers 5.24 the later turns of a conversation are read at once.
+        transformers 5.24 the later turns of a conversation are read at once, and so is a prompt of `inputs_embeds=`.
 
         Args:
             args: As `model.generate` takes them.
@@ -71,14 +73,18 @@ class Bounded:
             options: As `model.generate` takes them.
 
         Raises:
-            InputError: Something is asked for that a bounded cache cannot do: assisted decoding, or a cache of another kind.
+            InputError: Something is asked for that a bounded cache cannot do: assisted decoding, a cache of another kind, or none.
         """
         config = options.get("generation_config") or self.model.generation_config
         for name, why in _REFUSED.items():
             if options.get(name) is not None or getattr(config, name, None) is not None:
                 raise InputError(f"{name}= does not go with a bounded cache: {why}. Leave it out, or call generate outside of the block")
+        if options.get("use_cache") is False:
+            raise InputError("use_cache=False does not go with a bounded cache, which would be given all tokens again with each new one")
+        options["use_cache"] = True  # whatever the configuration says: those of models in training say no
         cache = self.new_cache() if cache is None else cache
-        if not cache.seen or _CHUNKS_GO_ON:
+        # transformers cuts ids alone into chunks: embeddings are read at once.
+        if options.get("inputs_embeds") is None and (not cache.seen or _CHUNKS_GO_ON):
             options.setdefault("prefill_chunk_size", self.chunk)
         return self.model.generate(*args, **options, **self.past(cache))
 
@@ -137,6 +143,7 @@ def _fit(layout: Layout, policy: Policy) -> None:
 
 def _note_mask(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Run before the whole model: a multimodal one hands its decoder masks of its own making, and only here the padding is still known."""
+    kwargs = _named(model, args, kwargs)
     cache = _cache_of(kwargs)
     if cache is not None:
         if kwargs.get("pixel_values") is not None:
@@ -148,6 +155,7 @@ def _beginner(layout: Layout, policy: Policy) -> Any:
     """Return the hook that runs before the decoder: it prepares the cache of the call."""
 
     def begin(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        kwargs = _named(decoder, args, kwargs)
         cache = _cache_of(kwargs)
         if cache is None:
             return
@@ -158,10 +166,20 @@ def _beginner(layout: Layout, policy: Policy) -> Any:
         if any(name.startswith("cu_seq_lens") for name in kwargs):
             raise InputError("sequences that are packed into one row cannot be told apart in a bounded cache: pad them instead")
         embedded = kwargs.get("inputs_embeds")
-        given: Tensor = embedded if embedded is not None else kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        given: Tensor = embedded if embedded is not None else kwargs["input_ids"]
         cache.begin(kwargs.get("attention_mask"), given.shape[1])
 
     return begin
+
+
+def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return all arguments of a call by name: a mask without its name is a mask too."""
+    return {**dict(zip(_parameters(type(module).forward), args, strict=False)), **kwargs} if args else kwargs
+
+
+@lru_cache(maxsize=64)
+def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(forward).parameters)[1:]  # without self
 
 
 def _cache_of(kwargs: dict[str, Any]) -> BoundedCache | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
 
@@ -38,6 +40,7 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
         self._told: dict[Need, Tensor] = {}
         self._real: Tensor | None = None
         self._open = False
+        self._device: torch.device | None = None
 
     def expect(self, real: Tensor | None) -> None:
         """Note which of the tokens that come next are padding: (batch, new), False for padding; None when none is."""
@@ -70,6 +73,7 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
                 "begin a new cache"
             )
         real = self._real if self._real is None or self._real.device == key_states.device else self._real.to(key_states.device)
+        self._device = key_states.device
         more = self.policy.columns(slots, self._told, key_states)
         slots.append(key_states, value_states, real, more)
         self._told = {}
@@ -116,6 +120,12 @@ class BoundedLayer(DynamicLayer):  # type: ignore[misc]
         """Move to main memory."""
         self.slots.each(lambda tensor: tensor.to("cpu"))
 
+    def prefetch(self) -> None:
+        """Move back to where the last tokens came from."""
+        device = self._device
+        if device is not None:
+            self.slots.each(lambda tensor: tensor.to(device, non_blocking=True))
+
     def crop(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: what was evicted cannot come back.
 
@@ -151,6 +161,16 @@ class BoundedCache(Cache):  # type: ignore[misc]
         self._last = max(self.bounded)
         self._mask: Any = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> BoundedCache:
+        """Return a cache that goes on from here by itself: of the same model, policy and codec, which are not copied."""
+        for shared in (self.layout, self.policy, self.codec):
+            memo[id(shared)] = shared
+        copied = BoundedCache.__new__(BoundedCache)
+        memo[id(self)] = copied
+        for name, value in vars(self).items():
+            setattr(copied, name, deepcopy(value, memo))
+        return copied
+
     @property
     def seen(self) -> int:
         """Tokens that it has been given, padding too."""
@@ -175,7 +195,7 @@ class BoundedCache(Cache):  # type: ignore[misc]
             mask = self._mask
         self._mask = None
         layers = self.bounded.values()
-        if any(layer.slots.seen != self.seen for layer in layers):
+        if any(layer.get_seq_length() != self.seen for layer in self.layers if isinstance(layer, DynamicLayer) and layer.is_initialized):
             raise InputError("an earlier call broke off between two layers, and left this cache in pieces: begin a new one")
         real = None if mask is None else self._new_columns(mask, count)
         for layer in layers:

@@ -66,7 +66,8 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]
                 self._matcher.consume_token(int(ids[place]))
         self._read = len(ids)
         if self._matcher.is_error():
-            raise ModelError(f"the grammar of the reply gave up: {self._matcher.get_error()}")
+            said = next(iter(str(self._matcher.get_error()).splitlines()), "")  # what follows is the parser's state
+            raise ModelError(f"the grammar of the reply gave up: {said}")
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the logits, (1, vocabulary), with -inf for what may not follow, tokens that the tokenizer does not know among it."""

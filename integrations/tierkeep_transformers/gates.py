@@ -174,7 +174,7 @@ class GateSet(nn.Module):
             path: The file, for messages.
 
         Raises:
-            InputError: A tensor is missing, has the wrong shape, or is none of a gate's.
+            InputError: A tensor is missing, has the wrong shape, is not finite, or is none of a gate's.
         """
         parts: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -197,6 +197,8 @@ def _built(layer: int, parts: Mapping[str, Tensor], activation: str, path: str |
     if not fits or parts["bias"].shape != second.shape[:1]:
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(parts.items()))
         raise InputError(f"the gate of layer {layer} in {path} has shapes that do not fit together: {shapes}", field="path")
+    if not all(bool(tensor.isfinite().all()) for tensor in parts.values()):
+        raise InputError(f"the gate of layer {layer} in {path} has numbers that are not finite: its training failed", field="path")
     gate = RetentionGate(first.shape[1], second.shape[0], hidden=first.shape[0], activation=activation)
     gate.load_state_dict(dict(parts))
     return gate

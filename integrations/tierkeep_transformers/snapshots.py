@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from tierkeep.errors import InputError
 from tierkeep_transformers.families import Layout
+from tierkeep_transformers.policies.policy import Policy
 
 if TYPE_CHECKING:
     from tierkeep_transformers.cache import BoundedCache
@@ -67,7 +68,7 @@ def write_snapshot(cache: BoundedCache, path: Path) -> None:
         bounded = cache.bounded.get(index)
         if bounded is not None:
             slots = bounded.slots
-            layers[str(index)] = {"seen": slots.seen, "peak": slots.peak, "evicted": slots.evicted, "scale": slots.scale}
+            layers[str(index)] = {"seen": slots.seen, "peak": slots.peak, "scale": slots.scale}
             layers[str(index)]["softcap"] = slots.softcap
             tensors |= {f"{index}.slot.{name}": column.contiguous().clone() for name, column in slots.columns().items()}
             tensors |= {f"{index}.state.{name}": tensor.contiguous().clone() for name, tensor in slots.state.items()}
@@ -124,10 +125,8 @@ def read_snapshot(cache: BoundedCache, path: Path) -> None:
 
 def _identity(cache: BoundedCache) -> dict[str, str]:
     """Return what a snapshot and a cache must agree in."""
-    policy = cache.policy
-    settings = {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
-    gates = [value for value in settings.values() if isinstance(value, nn.Module)]
-    plain = {name: value for name, value in settings.items() if not isinstance(value, nn.Module)}
+    gates: list[nn.Module] = []
+    policy = _settings_of(cache.policy, gates)
     codec: dict[str, Any] = {}
     if dataclasses.is_dataclass(cache.codec) and not isinstance(cache.codec, type):
         codec = dataclasses.asdict(cache.codec)
@@ -135,10 +134,22 @@ def _identity(cache: BoundedCache) -> dict[str, str]:
         "format": FORMAT,
         "model": model_identity(cache.layout),
         "dtype": str(cache.layout.decoder.dtype),
-        "policy": json.dumps([policy.name, plain], sort_keys=True, default=list),
+        "policy": json.dumps(policy, sort_keys=True, default=list),
         "codec": json.dumps([cache.codec.name, codec], sort_keys=True, default=str),
         "gates": "".join(_hash_of(module.state_dict()) for module in gates),
     }
+
+
+def _settings_of(policy: Policy, gates: list[nn.Module]) -> list[Any]:
+    """Return name and settings of a policy, and of the one within it if there is one; what is a module goes to `gates`."""
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(policy):
+        value = getattr(policy, field.name)
+        if isinstance(value, nn.Module):
+            gates.append(value)
+        else:
+            plain[field.name] = _settings_of(value, gates) if isinstance(value, Policy) else value
+    return [policy.name, plain]
 
 
 def _check(header: Mapping[str, str], own: Mapping[str, str], path: Path) -> None:
@@ -186,7 +197,7 @@ def _fill(cache: BoundedCache, index: int, part: Mapping[str, dict[str, Tensor]]
     if bounded is not None:
         slots = bounded.slots
         slots.fill(part["slot"], part["state"], int(about["seen"]))
-        slots.peak, slots.evicted, slots.scale = int(about["peak"]), int(about["evicted"]), float(about["scale"])
+        slots.peak, slots.scale = int(about["peak"]), float(about["scale"])
         slots.softcap = None if about["softcap"] is None else float(about["softcap"])
         bounded.is_initialized = slots.seen > 0
         return

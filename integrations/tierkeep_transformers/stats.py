@@ -126,8 +126,6 @@ def _layer(slots: Slots, of_slot: int) -> LayerStats:
     held = slots.held()
     position = slots.position if slots.valid is None else slots.position.masked_fill(~slots.valid, slots.seen)
     oldest = int(position.min()) if slots.length else slots.seen
-    start = slots.state.get("start")
-    given = slots.seen * slots.batch if start is None else int((slots.seen - start.clamp(max=slots.seen)).sum())
     columns = slots.columns()
     own = [name for name in columns if name != "position" and not name.startswith(("key", "value", "valid"))]
     metadata = 4 + slots.masked + sum(columns[name][:1, :1, :1].numel() * columns[name].element_size() for name in own)
@@ -138,7 +136,7 @@ def _layer(slots: Slots, of_slot: int) -> LayerStats:
         peak=slots.peak,
         evicted=slots.evicted,
         oldest=None if oldest >= slots.seen else oldest,
-        density=int(held.sum()) / max(given * slots.heads, 1),
+        density=int(held.sum()) / max(int(slots.given().sum()) * slots.heads, 1),
         bytes=slots.bytes(),
         formula_bytes=slots.room * slots.batch * slots.heads * (of_slot + metadata) + state,
     )

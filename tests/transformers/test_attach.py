@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,100 @@ def test_a_call_that_broke_off_leaves_no_cache_behind(build_tiny: Factory, token
             logits(model, ids, **bounded.past(cache))
         cache.reset()
         logits(model, ids, **bounded.past(cache))
+
+
+def test_a_call_that_broke_off_in_a_layer_with_a_window(build_tiny: Factory, tokens: Factory) -> None:
+    """The one bounded layer of this model is its last: it has seen nothing, and those before it everything."""
+    model, ids = build_tiny("gemma3"), tokens(1, 12)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with attach(model, SMALL) as bounded:
+        cache = bounded.new_cache()
+        for _ in range(2):  # of a new cache, and of one that was reset
+            handle = model.model.layers[3].register_forward_pre_hook(stop)
+            with pytest.raises(KeyboardInterrupt):
+                logits(model, ids, **bounded.past(cache))
+            handle.remove()
+            with pytest.raises(InputError, match="broke off"):
+                logits(model, ids, **bounded.past(cache))
+            cache.reset()
+            logits(model, ids, **bounded.past(cache))
+            cache.reset()
+
+
+def test_arguments_without_their_names(build_tiny: Factory, tokens: Factory) -> None:
+    """A mask is heeded, and a cache is known, wherever in the call they stand."""
+    model, ids = build_tiny("llama"), tokens(2, 12)
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    with attach(model, SMALL) as bounded, torch.no_grad():
+        named = model.model(input_ids=ids, attention_mask=mask, **bounded.past(bounded.new_cache())).last_hidden_state
+        for called in (model, model.model):
+            said = called(ids, mask, None, bounded.new_cache())
+            assert torch.equal(said.last_hidden_state if called is model.model else said.logits, named if called is model.model else
+                               model.lm_head(named))  # fmt: skip
+        with pytest.raises(InputError, match="2-D"):
+            model.model(ids, mask[None], None, bounded.new_cache())
+
+
+def test_a_cache_is_used_whatever_the_configuration_says(build_tiny: Factory, tokens: Factory) -> None:
+    model, ids = build_tiny("llama"), tokens(1, 12)
+    said = model.generate(input_ids=ids, max_new_tokens=6)
+    model.generation_config.use_cache = False  # as it is after training
+    with attach(model, FullCache()) as bounded:
+        cache = bounded.new_cache()
+        assert torch.equal(bounded.generate(input_ids=ids, cache=cache, max_new_tokens=6), said)
+        assert cache.seen == said.shape[1] - 1
+        with pytest.raises(InputError, match="use_cache=False"):
+            bounded.generate(input_ids=ids, max_new_tokens=6, use_cache=False)
+
+
+def test_a_prompt_of_embeddings(build_tiny: Factory, tokens: Factory) -> None:
+    model, ids = build_tiny("llama"), tokens(1, 12)
+    embedded = model.get_input_embeddings()(ids)
+    with attach(model, FullCache()) as bounded:
+        ours = bounded.generate(inputs_embeds=embedded, max_new_tokens=6)
+    assert torch.equal(ours, model.generate(inputs_embeds=embedded, max_new_tokens=6))
+
+
+def test_a_cache_that_was_filled_in_inference_mode_goes_on_outside_of_it(build_tiny: Factory, tokens: Factory) -> None:
+    model, ids = build_tiny("llama"), tokens(2, 24)
+    with attach(model, SMALL) as bounded:
+        one, two = bounded.new_cache(), bounded.new_cache()
+        expected = [logits(model, part, **bounded.past(one)) for part in ids.split(12, dim=1)]
+        with torch.inference_mode():
+            logits(model, ids[:, :12], **bounded.past(two))
+        assert torch.equal(logits(model, ids[:, 12:], **bounded.past(two)), expected[1])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_a_copy_goes_on_by_itself(family: str, build_tiny: Factory, tokens: Factory) -> None:
+    """As it is done with a prompt that many questions share; gates, model and policy are not copied."""
+    model, ids = build_tiny(family), tokens(2, 36)
+    policy = TrimKV(budget=12, buffer=2, gates=GateSet.fresh(layout_of(model), hidden=8, bias=1.0))
+    with attach(model, policy) as bounded:
+        cache = bounded.new_cache()
+        logits(model, ids[:, :20], **bounded.past(cache))
+        copied = deepcopy(cache)
+        assert copied.policy is policy
+        assert copied.layout is cache.layout
+        assert all(copied.layers[index] is layer and layer is not cache.bounded[index] for index, layer in copied.bounded.items())
+        first = logits(model, ids[:, 20:], **bounded.past(cache))
+        assert torch.equal(logits(model, ids[:, 20:], **bounded.past(copied)), first)
+
+
+def test_to_main_memory_and_back(build_tiny: Factory, tokens: Factory) -> None:
+    model, ids = build_tiny("llama"), tokens(2, 24)
+    with attach(model, SMALL) as bounded:
+        cache = bounded.new_cache()
+        logits(model, ids[:, :12], **bounded.past(cache))
+        before = cache.bounded[0].slots["key"].clone()
+        for layer in cache.bounded.values():
+            layer.offload()
+            layer.prefetch()
+        assert torch.equal(cache.bounded[0].slots["key"], before)
 
 
 @pytest.mark.parametrize(

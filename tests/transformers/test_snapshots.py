@@ -16,7 +16,17 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tierkeep.errors import InputError  # noqa: E402
-from tierkeep_transformers import FullCache, GateSet, Policy, RandomEviction, StreamingLLM, TrimKV, attach  # noqa: E402
+from tierkeep_transformers import (  # noqa: E402
+    SPKV,
+    FullCache,
+    GateSet,
+    HeadMix,
+    Policy,
+    RandomEviction,
+    StreamingLLM,
+    TrimKV,
+    attach,
+)
 from tierkeep_transformers.families import layout_of  # noqa: E402
 
 Factory = Callable[..., Any]
@@ -62,6 +72,25 @@ def test_a_snapshot_goes_on(family: str, name: str, padded: bool, tiny: Factory,
             assert torch.equal(said(model, ids[:, a:b], bounded.past(again), mask[:, :b]), expect)
     assert again.stats().layers[0].evicted == cache.stats().layers[0].evicted
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["talk.safetensors"]
+
+
+def test_the_snapshot_of_a_mix(tiny: Factory, tokens: Factory, tmp_path: Path) -> None:
+    model, ids = tiny("llama"), tokens(2, 30)
+
+    def mix(made: GateSet, budget: int = 12) -> HeadMix:
+        return HeadMix(dynamic=TrimKV(budget=budget, buffer=2, gates=made), static={0: (True, False)}, sinks=2, static_recent=6)
+
+    path = tmp_path / "talk.safetensors"
+    policy = mix(gates(model))
+    with attach(model, policy) as bounded:
+        cache = bounded.new_cache()
+        said(model, ids, bounded.past(cache))
+        cache.save(path)
+        again = bounded.new_cache().load(path)
+        assert torch.equal(said(model, ids[:, :1], bounded.past(again)), said(model, ids[:, :1], bounded.past(cache)))
+    for other, match in ((mix(gates(model, seed=6)), "another gates"), (mix(gates(model), budget=13), "another policy")):
+        with attach(model, other) as bounded, pytest.raises(InputError, match=match):
+            bounded.new_cache().load(path)
 
 
 def test_the_snapshot_of_an_empty_cache(tiny: Factory, tokens: Factory, tmp_path: Path) -> None:
@@ -160,6 +189,31 @@ def test_statistics(tiny: Factory, tokens: Factory) -> None:
     assert stats.bytes == stats.formula_bytes == cache.bytes()
     summary = stats.summary()
     assert (summary["tokens"], summary["slots"], summary["bytes"]) == (40, 16, stats.bytes)
+
+
+def test_padding_is_not_lost(tiny: Factory, tokens: Factory) -> None:
+    """Neither that of the beginning nor that between two turns."""
+    model, ids = tiny("llama"), tokens(2, 40)
+    mask = torch.ones(2, 40, dtype=torch.long)
+    mask[:, :10] = 0
+    mask[1, 20:25] = 0
+    with attach(model, StreamingLLM(budget=26, buffer=0)) as bounded:
+        cache = bounded.new_cache()
+        for start, stop in ((0, 20), (20, 40)):
+            said(model, ids[:, start:stop], bounded.past(cache), mask[:, :stop])
+        stats = cache.stats()
+    assert (stats.evicted, stats.held, stats.oldest) == (4, 26, 10)
+    assert stats.density == (26 + 25) / (30 + 25)
+
+
+def test_a_head_that_lost_most_is_told_of(tiny: Factory, tokens: Factory) -> None:
+    model, ids = tiny("llama"), tokens(2, 30)
+    with attach(model, SPKV(budget=20, buffer=0, window=3, threshold=0.9, gates=gates(model))) as bounded:
+        cache = bounded.new_cache()
+        said(model, ids, bounded.past(cache))
+    held = {index: layer.slots.held() for index, layer in cache.bounded.items()}
+    assert any(one.min() < one.max() for one in held.values())  # ragged
+    assert [layer.evicted for layer in cache.stats().layers] == [30 - int(one.min()) for one in held.values()]
 
 
 def test_the_oldest_token_that_is_left(tiny: Factory, tokens: Factory) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
@@ -184,6 +185,12 @@ def test_going_on_otherwise_is_refused(tmp_path: Path, model: PreTrainedModel) -
         load_checkpoint(path, training, {"text": "b"})
     with pytest.raises(SettingsError, match="made for"):
         load_checkpoint(path, GateTraining(small(2), settings, length=LENGTH), {"text": "a"})
+    kept = load_file(path / "optimizer.safetensors")
+    first = next(name for name in kept if name.endswith("/exp_avg"))
+    for wrong in ({}, {**kept, first: torch.zeros(3)}, {**kept, "layers.9.bias/step": torch.zeros(())}, dict(list(kept.items())[:-1])):
+        save_file(wrong, path / "optimizer.safetensors")
+        with pytest.raises(InputError, match="optimiser does not fit the gates"):
+            load_checkpoint(path, GateTraining(model, settings, length=LENGTH), {"text": "a"})
     (path / "optimizer.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged"):
         load_checkpoint(path, training, {"text": "a"})
@@ -278,9 +285,13 @@ def test_spkv_becomes_sparse_and_may_be_measured_with_another_policy(model: PreT
     [
         ({"budget": 0}, "budget="), ({"steps": 1.5}, "steps="), ({"lr": 0.0}, "lr="), ({"kl": 0.0, "ntp": 0.0}, "both 0"),
         ({"warmup": 1.0}, "warmup="), ({"method": "other"}, "method="), ({"form": "window"}, "form="), ({"bias": float("nan")}, "bias="),
-        ({"lambda_cap": -1.0}, "lambda_cap="),
+        ({"lambda_cap": -1.0}, "lambda_cap="), ({"budget": True}, "budget="), ({"lr": "1"}, "lr="), ({"kl": None}, "kl="),
+        ({"warmup": "a"}, "warmup="), ({"bias": None}, "bias="), ({"seed": "a"}, "seed="),
     ],
-    ids=["budget", "steps", "lr", "no-teacher", "warmup", "method", "form", "bias", "lambda"],
+    ids=[
+        "budget", "steps", "lr", "no-teacher", "warmup", "method", "form", "bias", "lambda", "budget-bool", "lr-text", "kl-none",
+        "warmup-text", "bias-none", "seed-text",
+    ],
 )  # fmt: skip
 def test_settings_are_checked(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):

@@ -288,7 +288,7 @@ def _listed(layers: Sequence[int]) -> str:
 
 
 def _ids(batch: Batch) -> Tensor:
-    ids = batch if isinstance(batch, Tensor) else batch.get("input_ids")
+    ids = batch if isinstance(batch, Tensor) else batch.get("input_ids") if isinstance(batch, Mapping) else None
     if ids is None or ids.dim() != 2 or ids.shape[1] < 2:
         raise InputError("a batch is a tensor of token ids, (batch, tokens), at least two of them; or a mapping with one as input_ids")
     return ids
