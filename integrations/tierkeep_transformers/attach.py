@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ from tierkeep_transformers.codecs import Codec
 from tierkeep_transformers.families import Layout, layout_of
 from tierkeep_transformers.policies.policy import Need, Policy
 
-__all__ = ["Bounded", "attach"]
+__all__ = ["Bounded", "attach", "check_parts"]
 
 _attached: WeakSet[PreTrainedModel] = WeakSet()
 
@@ -52,6 +53,11 @@ class Bounded:
         self.layout = layout
         self.policy = policy
         self.codec = codec
+        self._over = False
+
+    def end(self) -> None:
+        """Say that the block is over: from now on nothing is generated here."""
+        self._over = True
 
     def new_cache(self) -> BoundedCache:
         """Return an empty cache, for one call of `generate` or one conversation."""
@@ -73,8 +79,11 @@ class Bounded:
             options: As `model.generate` takes them.
 
         Raises:
-            InputError: Something is asked for that a bounded cache cannot do: assisted decoding, a cache of another kind, or none.
+            InputError: Something is asked for that a bounded cache cannot do: assisted decoding, a cache of another kind, or none; or a
+                conversation does not go on where its cache stands.
         """
+        if self._over:
+            raise InputError("no policy is attached any more: call generate inside of its `with attach(…)` block")
         config = options.get("generation_config") or self.model.generation_config
         for name, why in _REFUSED.items():
             if options.get(name) is not None or getattr(config, name, None) is not None:
@@ -86,7 +95,13 @@ class Bounded:
         # transformers cuts ids alone into chunks: embeddings are read at once.
         if options.get("inputs_embeds") is None and (not cache.seen or _CHUNKS_GO_ON):
             options.setdefault("prefill_chunk_size", self.chunk)
-        return self.model.generate(*args, **options, **self.past(cache))
+        given = options.get("input_ids", options.get("inputs", args[0] if args else None))
+        if isinstance(given, Tensor):
+            _goes_on(cache, given)
+        made = self.model.generate(*args, **options, **self.past(cache))
+        said = getattr(made, "sequences", made)
+        cache.history = _digest(said[:, : cache.seen]) if isinstance(given, Tensor) and len(said) == len(given) else ""
+        return made
 
     @property
     def chunk(self) -> int:
@@ -109,6 +124,7 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
     Raises:
         SettingsError: The model has no layer that can be bounded, the policy does not fit it, or one is attached already.
     """
+    check_parts(policy, codec)
     layout = layout_of(model)
     _fit(layout, policy)
     if layout.decoder in _attached:
@@ -126,7 +142,41 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
         stack.callback(layout.decoder.register_forward_pre_hook(_beginner(layout, policy), with_kwargs=True).remove)
         for index, module in layout.attention.items():
             stack.callback(module.register_forward_pre_hook(_teller(index, policy), with_kwargs=True).remove)
-        yield Bounded(model, layout, policy, codec)
+        bounded = Bounded(model, layout, policy, codec)
+        stack.callback(bounded.end)
+        yield bounded
+
+
+def _goes_on(cache: BoundedCache, ids: Tensor) -> None:
+    """Check that a conversation is handed over from its beginning, as the cache has seen it, with something new at its end."""
+    if not cache.seen:
+        return
+    if ids.shape[1] <= cache.seen:
+        raise InputError(
+            f"the cache has seen {cache.seen} tokens, and input_ids= has {ids.shape[1]}: hand over the whole conversation, with what is "
+            "new at its end; to begin anew take new_cache()"
+        )
+    if cache.history and _digest(ids[:, : cache.seen]) != cache.history:
+        raise InputError(
+            f"the first {cache.seen} of input_ids= are not those that the cache has seen: what was evicted cannot be changed. Put new "
+            "tokens behind those that generate gave, rather than apply the chat template anew; or begin anew with new_cache()"
+        )
+
+
+def _digest(ids: Tensor) -> str:
+    return hashlib.sha256(ids.detach().to("cpu", torch.int64).contiguous().numpy().tobytes()).hexdigest()
+
+
+def check_parts(policy: object, codec: object) -> None:
+    """Check what `attach` is given, as far as it can be told without a model.
+
+    Raises:
+        SettingsError: It is no policy, or no codec.
+    """
+    if not isinstance(policy, Policy):
+        raise SettingsError(f"policy= is an object such as SnapKV(budget=1024), not {_kind(policy)}")
+    if codec is not None and not isinstance(codec, Codec):
+        raise SettingsError(f"codec= is an object such as Int8(), not {_kind(codec)}")
 
 
 def _fit(layout: Layout, policy: Policy) -> None:
@@ -136,6 +186,10 @@ def _fit(layout: Layout, policy: Policy) -> None:
     if gates is not None:
         gates.check(layout)
         gates.place(layout)
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 # -------------------------------------------------------------------------------------------------------------------- hooks

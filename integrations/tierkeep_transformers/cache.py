@@ -155,6 +155,8 @@ class BoundedCache(Cache):  # type: ignore[misc]
         for index in layout.attention:
             layers[index] = self.bounded[index] = BoundedLayer(Slots(index, codec, policy.most(index)), policy)
         super().__init__(layers=layers)
+        #: A hash of the tokens that it has seen, as `Bounded.generate` notes it; empty where it cannot tell.
+        self.history = ""
         self.policy = policy
         self.codec = codec
         self.layout = layout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,13 +14,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 
-from tierkeep.errors import ModelError, ModelReplyError, SettingsError
+from tierkeep.errors import ModelError, ModelReplyError, SettingsError, TierkeepError
 from tierkeep.models.framework import outcome, reply_data, system_text
 from tierkeep.protocols import ChatReply, ChatRequest
-from tierkeep_transformers.attach import Bounded, attach
+from tierkeep_transformers.attach import Bounded, attach, check_parts
 from tierkeep_transformers.codecs import Codec
 from tierkeep_transformers.constrained import Complete, Constraint, Grammars
-from tierkeep_transformers.loading import display_name, load
+from tierkeep_transformers.loading import check_source, display_name, load
 from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.prompting import Prompt, prompt_of
 from tierkeep_transformers.reply_pieces import GeneratedReply, Stop, Teller
@@ -27,6 +28,7 @@ from tierkeep_transformers.turn_taking import lock_of
 
 __all__ = ["Structured", "TransformersChat"]
 
+_LOG = logging.getLogger(__name__)
 Structured: TypeAlias = Literal["grammar", "prompt"]
 
 
@@ -76,7 +78,13 @@ class TransformersChat:
         if codec is not None and policy is None:
             raise SettingsError("codec= stores a bounded cache: say policy= too, FullCache() to keep everything")
         if not isinstance(model, (PreTrainedModel, str, Path)) or not str(model):
-            raise SettingsError(f"model= is a model of transformers or the folder of one, not a {type(model).__name__}")
+            raise SettingsError(f"model= is a model of transformers or the folder of one, not {str(model)!r:.40}")
+        if policy is not None:
+            check_parts(policy, codec)
+        if timeout_s is not None and not timeout_s > 0:
+            raise SettingsError(f"timeout_s= is a number of seconds above 0, or None for no limit; it is {timeout_s!r}")
+        if not isinstance(model, PreTrainedModel):
+            check_source(model)
         self.name = f"transformers/{display_name(model)}"
         self._policy = policy
         self._codec = codec
@@ -132,8 +140,13 @@ class TransformersChat:
     def _loaded(self) -> _Ready:
         with self._loading:
             if self._ready is None:
-                model, own = self._load()
-                self._ready = self._checked(model, own if self._tokenizer is None else self._tokenizer)
+                try:
+                    model, own = self._load()
+                    self._ready = self._checked(model, own if self._tokenizer is None else self._tokenizer)
+                except TierkeepError as error:
+                    # A memory goes on with its rules then, so the log says what has to be put right.
+                    _LOG.warning("%s cannot be used: %s", self.name, error)
+                    raise
             return self._ready
 
     def _reply(self, system: str, request: ChatRequest, stop: Stop, tell: Callable[[str], None] | None) -> ChatReply:

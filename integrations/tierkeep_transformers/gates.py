@@ -98,6 +98,7 @@ class GateSet(nn.Module):
         Raises:
             SettingsError: A layer has none, or one for another model.
         """
+        check_identity(self.about, layout)
         if more := sorted(int(layer) for layer in self.layers if int(layer) not in layout.attention):
             raise SettingsError(f"there is a gate for layer {more[0]}, which the model does not have: they were made for another model")
         for layer in layout.attention:
@@ -154,7 +155,6 @@ class GateSet(nn.Module):
         gates = cls.built(tensors, about, path)
         if model is not None:
             layout = layout_of(model)
-            check_identity(about, layout)
             gates.check(layout)
             if about.get("act", layout.activation) != layout.activation:
                 _LOG.warning("these gates have the activation %s, the model %s", about["act"], layout.activation)

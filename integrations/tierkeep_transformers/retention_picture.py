@@ -29,6 +29,8 @@ __all__ = ["draw", "main"]
 _LABELS = 120
 #: The largest picture, in inches.
 _WIDEST, _TALLEST = 22.0, 14.0
+#: Policies that need no training, by their names in small letters.
+_UNTRAINED = {name.lower(): name for name in ("StreamingLLM", "SnapKV", "H2O", "LazyEviction", "RandomEviction", "FullCache")}
 _BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥", "": "·"}
 
 
@@ -110,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tierkeep_transformers.retention", description="Draw which tokens each head keeps.")
     parser.add_argument("--model", required=True, help="folder of a model, with its tokenizer")
     parser.add_argument("--gates", help="gate file of that model; the policy is then TrimKV")
-    parser.add_argument("--policy", default="StreamingLLM", help="without gates: StreamingLLM, or another policy of this package")
+    parser.add_argument("--policy", default="StreamingLLM", help=f"without gates: {', '.join(_UNTRAINED.values())}")
     parser.add_argument("--budget", type=int, default=64, help="slots per layer and KV head")
     parser.add_argument("--text", required=True, type=Path, help="what is read, UTF-8")
     parser.add_argument("--out", required=True, type=Path, help="the picture, such as heads.png")
@@ -129,7 +131,8 @@ def main(arguments: Sequence[str]) -> int:
 def _policy(name: str, gates: str | None, budget: int, model: PreTrainedModel) -> Policy:
     if gates:
         return policies.TrimKV(budget=budget, buffer=0, gates=GateSet.load(gates, model))
-    made = getattr(policies, name, None) if name in policies.__all__ else None
-    if not (isinstance(made, type) and issubclass(made, Policy) and made is not Policy) or made is policies.TrimKV:
-        raise SettingsError(f"no policy without gates is called {name!r}: try StreamingLLM, RandomEviction or FullCache")
-    return made(budget=budget, buffer=0)
+    if name.lower() not in _UNTRAINED:
+        raise SettingsError(f"no policy without gates is called {name!r}: take one of {', '.join(_UNTRAINED.values())}, or --gates")
+    made = getattr(policies, _UNTRAINED[name.lower()])
+    policy: Policy = made(budget=budget) if made is policies.LazyEviction else made(budget=budget, buffer=0)
+    return policy

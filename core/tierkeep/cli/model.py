@@ -75,6 +75,8 @@ def chat_model(model: str, base_url: str) -> ChatModel | None:
     if model.startswith(_HERE):
         if base_url:
             raise SettingsError(f"--model {_HERE}… runs a model here, and --base-url names a server: leave out one of them")
+        if model == _HERE:
+            raise SettingsError(f"--model {_HERE}FOLDER names the folder of a model, and none is named")
         from tierkeep_transformers.chat import TransformersChat
 
         return TransformersChat(model.removeprefix(_HERE))
