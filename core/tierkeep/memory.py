@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, MissingExtraError, ScopeError, SettingsError, StorageError
+from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     GuardEntry,
@@ -47,7 +48,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 }
 
 
-class Memory:
+class Memory(Operations):
     """An open memory. It has no verbs of its own: `scope()` names the owner and returns the object that has them.
 
     Example:
