@@ -1,4 +1,4 @@
-"""Erasing a person: everything that a store has of one user, under every agent, with a report of what went and what nobody can prove here."""
+"""Erasing a person: everything that a store has of one user, under every agent, and a report of what went and what it cannot prove."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEFT = (
     "prompts, logs, an agent framework's checkpoints, and what a model's or embedder's provider keeps",
 )
 _SERVER = "what the server keeps of deleted rows: until VACUUM has passed, and in its log, replicas and backups (docs/guides/postgresql.md)"
-_GUARD = "{lines} lines of the guard's log stay, because the hash chain covers them: ids, hashes and reason codes, without text and without a name"
+_GUARD = "{lines} lines of the guard's log stay, because the hash chain covers them: ids, hashes and reason codes, no text and no name"
 
 
 class ErasedOwner(Frozen):

@@ -132,7 +132,8 @@ def test_a_source_that_is_written_to_meanwhile_is_noticed(tmp_path: Path) -> Non
 
         report = first.copy_to(second, progress=write)
     assert late and not report.ok
-    assert report.problems == ("tenant=acme, user=bo: the source was written to meanwhile; stop its writers, empty the target and move again",)
+    (problem,) = report.problems
+    assert problem.startswith("tenant=acme, user=bo: the source was written to meanwhile")
 
 
 _KILLED = """
@@ -160,7 +161,8 @@ def test_a_killed_move_goes_on(new: Any, tmp_path: Path, target: str) -> None:
     with Memory.open(source) as memory:
         per_owner = [owner.size.events for owner in memory.owners()]
     steps = per_owner[0] + 1 + 3  # the first owner, its last word, and three events of the second
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(source), str(other), str(steps)], capture_output=True, check=False, timeout=60)
+    command = [sys.executable, "-c", _KILLED, str(source), str(other), str(steps)]
+    killed = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(content(other)) == 1
     report = moved(source, other)

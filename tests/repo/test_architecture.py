@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
+    "keeping": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
     "moving": VOCABULARY,
     "erasing": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
     # erasing, moving: the work behind its verbs; ledger: putting back a file that no ledger has open; scoped: the type
@@ -55,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "presets": BELOW_MEMORY,
     "gating": BELOW_MEMORY | {"guarding"},  # guarding: the type, for the checker only
     "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
-    "scoped": BELOW_MEMORY | {"guarding", "items", "memory"},  # memory: the type, for the checker only
-    "memory": BELOW_MEMORY | {"operating", "scoped"},
+    "scoped": BELOW_MEMORY | {"guarding", "items", "keeping", "memory"},  # memory: the type, for the checker only
+    "memory": BELOW_MEMORY | {"keeping", "operating", "scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "conditions": {"errors"},
     "item_intake": VOCABULARY | FOUNDATIONS | {"admitting"},

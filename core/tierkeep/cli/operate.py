@@ -168,7 +168,7 @@ def _erased(made: EraseReport) -> list[RenderableType]:
     if not made.owners:
         return [Text("The store has nothing of this user.")]
     shown: list[RenderableType] = [
-        Text(f"Erased {counted(made.events, 'event')} and {counted(made.records, 'record')} of {counted(len(made.owners), 'memory', 'memories')}.")
+        Text(f"Erased {counted(made.events, 'event')} and {counted(made.records, 'record')} under {counted(len(made.owners), 'agent')}.")
     ]
     for one in made.owners:
         if not one.forgotten.complete:

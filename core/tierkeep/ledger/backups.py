@@ -70,19 +70,18 @@ def put_back(source: Path, where: str | Path, *, replace: bool = False, seal: Se
     if target.exists() and os.path.samefile(source, target):
         raise InputError("the backup and the store are the same file", field="backup")
     if _waiting_log(source):
-        raise InputError(f"{source} has a log beside it, so it is a store in use and no backup: make one with `tierkeep backup`", field="backup")
+        raise InputError(f"{source} has a log, so it is a store in use and no backup: make one with `tierkeep backup`", field="backup")
     check_store(source)
     if target.exists() and not replace:
-        raise InputError(f"there is a store at {target}; to lose what it holds and put the backup in its place, pass replace=True (--replace)",
-                         field="where")  # fmt: skip
+        message = f"there is a store at {target}; to lose what it holds and put the backup in its place, pass replace=True (--replace)"
+        raise InputError(message, field="where")
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(target, error) from error
     with _beside(target) as part:
-        with closing(_reading(source)) as source_connection, closing(sqlite3.connect(part, isolation_level=None)) as copy:
-            with translated(str(source)):
-                source_connection.backup(copy)
+        with closing(_reading(source)) as old, closing(sqlite3.connect(part, isolation_level=None)) as copy, translated(str(source)):
+            old.backup(copy)
         events = _checked(part, _key_of(part, seal), target)
         with _nobody_uses(target):
             _put(part, target)
