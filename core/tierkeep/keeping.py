@@ -165,10 +165,9 @@ class Keeping:
             None when there are not enough.
         """
         own = self._settings
-        spare = (1 - own.slack) if own.slack else 1
         wanted = Size(
-            max(0, whole.events - int(own.max_events * spare)) if own.max_events is not None else 0,
-            max(0, whole.chars - int(own.max_chars * spare)) if own.max_chars is not None else 0,
+            0 if own.max_events is None else max(0, whole.events - own.max_events + int(own.max_events * own.slack)),
+            0 if own.max_chars is None else max(0, whole.chars - own.max_chars + int(own.max_chars * own.slack)),
         )
         doomed: dict[str, None] = {}
         events, chars = 0, 0

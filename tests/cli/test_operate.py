@@ -91,6 +91,20 @@ def test_export_of_a_person_under_every_agent(shared: Any) -> None:
     shared.error("export", "--all-agents", "--output", str(shared.folder / "x"), "--user", "nobody", code=1)
 
 
+def test_expire_removes_what_is_old_of_everybody_or_of_one(shared: Any) -> None:
+    assert shared("add", "Of long ago.", "--user", "bo", "--at", "2001-01-01").exit_code == 0
+    assert shared("add", "Of long ago.", "--at", "2001-01-01").exit_code == 0
+    for args in ([], ["--days", "0"], ["--days", "nan"]):
+        shared.error("expire", "--yes", *args, code=2)
+    assert shared("expire", "--days", "3650", "--user", "ana", input="n\n").exit_code == 1
+    assert shared.json("expire", "--days-untrusted", "3650", "--yes", "--user", "", code=1)["expired"] == 0
+    one = shared.json("expire", "--days", "3650", "--yes", "--user", "ana")
+    assert one == {"expired": 1, "owners": [{"tenant": "", "user": "ana", "agent": "", "expired": 1}]}
+    everybody = shared.json("expire", "--days", "3650", "--yes", "--user", "")
+    assert everybody == {"expired": 1, "owners": [{"tenant": "", "user": "bo", "agent": "", "expired": 1}]}
+    assert owners(shared, str(shared.store)) == EVERYBODY
+
+
 def test_stats_say_how_much_and_nothing_of_it(shared: Any) -> None:
     found = shared.json("stats")
     assert (found["events"], found["scopes"], found["embedders"]) == (4, 3, [])

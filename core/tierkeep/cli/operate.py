@@ -1,4 +1,4 @@
-"""The commands of whoever operates a store: `migrate`, `backup`, `restore-backup`, `erase`, `stats`."""
+"""The commands of whoever operates a store: `migrate`, `backup`, `restore-backup`, `erase`, `expire`, `stats`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from tierkeep import Memory
+from tierkeep import Memory, Settings
 from tierkeep.allowance import Listener, Progress
 from tierkeep.cli.call import DONE, NOTHING, Call, command, exists, seal
 from tierkeep.cli.output import Output, clean, counted, facts, literal, one_line, rows, to_json, write_lines
@@ -35,6 +35,7 @@ def attach(app: typer.Typer) -> None:
     command(app, "backup", by_session=False)(backup)
     command(app, "restore-backup", by_session=False)(restore_backup)
     command(app, "erase", by_session=False)(erase)
+    command(app, "expire", by_session=False)(expire)
     command(app, "stats", by_session=False)(stats)
 
 
@@ -179,6 +180,38 @@ def _erased(made: EraseReport) -> list[RenderableType]:
         shown.append(literal(f"The name itself still stands in: {', '.join(made.named_in)} (others say it)"))
     shown.append(Text("Not reached by this:", "dim"))
     return shown + [literal(f"- {left}", "dim") for left in made.left]
+
+
+# ------------------------------------------------------------------------------------------------------------- expire
+
+_Days = Annotated[float | None, typer.Option("--days", help="Days after which everything goes.")]
+_Untrusted = Annotated[float | None, typer.Option("--days-untrusted", help="Days after which goes what came from outside.")]
+
+
+def expire(call: Call, days: _Days = None, days_untrusted: _Untrusted = None, yes: _Yes = False) -> int:
+    """Remove what was said longer ago than so many days, and what was derived from it: of the owner named, or of everybody.
+
+    What came from outside and was confirmed by its owner counts as the owner's own. Exit code 1 when nothing had expired.
+
+    Example: tierkeep expire --days 365 --days-untrusted 30 --yes
+    """
+    if days is None and days_untrusted is None:
+        raise InputError("say after how many days: --days N, --days-untrusted N, or both", field="days")
+    try:
+        settings = Settings.model_validate({"retention": {"days": days, "days_untrusted": days_untrusted}})
+    except ValueError as error:
+        raise InputError("--days and --days-untrusted are numbers above 0, and at most 365000", field="days") from error
+    with call.memory(derive="on_request", settings=settings) as memory:
+        named = (call.tenant, call.user, call.agent)
+        owners = [one.scope for one in memory.owners() if not any(named) or one.scope.partition == named]
+        if owners and not yes and not call.confirmed(f"Remove what has expired of {counted(len(owners), 'owner')}? This is final.", "removed"):
+            return NOTHING
+        gone = [(s, memory.scope(tenant=s.tenant, user=s.user, agent=s.agent).maintain().expired) for s in owners]
+    listed = [{**scope.model_dump(include={"tenant", "user", "agent"}), "expired": count} for scope, count in gone if count]
+    total = sum(count for _, count in gone)
+    said = f"Removed {counted(total, 'event')} of {counted(len(listed), 'owner')}; {counted(len(owners), 'owner')} looked at."
+    call.out.result({"expired": total, "owners": listed}, Text(said))
+    return DONE if total else NOTHING
 
 
 # -------------------------------------------------------------------------------------------------------------- stats
