@@ -204,7 +204,8 @@ def expire(call: Call, days: _Days = None, days_untrusted: _Untrusted = None, ye
     with call.memory(derive="on_request", settings=settings) as memory:
         named = (call.tenant, call.user, call.agent)
         owners = [one.scope for one in memory.owners() if not any(named) or one.scope.partition == named]
-        if owners and not yes and not call.confirmed(f"Remove what has expired of {counted(len(owners), 'owner')}? This is final.", "removed"):
+        question = f"Remove what has expired of {counted(len(owners), 'owner')}? This cannot be undone."
+        if owners and not yes and not call.confirmed(question, "removed"):
             return NOTHING
         gone = [(s, memory.scope(tenant=s.tenant, user=s.user, agent=s.agent).maintain().expired) for s in owners]
     listed = [{**scope.model_dump(include={"tenant", "user", "agent"}), "expired": count} for scope, count in gone if count]
