@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tierkeep.records import FROM_OUTSIDE, Authority, Event, EventDraft, ForgetR
 from tierkeep.settings import RetentionSettings
 
 if TYPE_CHECKING:
+    from tierkeep.presets import Preset
     from tierkeep.scoped import ScopedMemory
 
 __all__ = ["ExpiringGuard", "Keeping", "expire", "let_go"]
@@ -41,6 +43,15 @@ class Keeping:
         self._clock = clock
         given = [days for days in (settings.days, settings.days_untrusted) if days is not None]
         self._least_s = min(given) * _DAY_S if given else None
+
+    def guarding(self, guard: Guard, ledger: Ledger) -> Guard:
+        """Return the guard, which holds back what has expired where anything ever does."""
+        return ExpiringGuard(guard, self, ledger) if self.expires else guard
+
+    def into(self, preset: Preset) -> Preset:
+        """Return the preset with the quotas in its writes, and with what has expired past in its reads."""
+        write = replace(preset.write, quota=self.check if self._limited else None)
+        return replace(preset, write=write, read=replace(preset.read, expired=self.expired if self.expires else None))
 
     # --------------------------------------------------------------------------------------------------- lifetimes
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -88,7 +87,7 @@ class Memory(Operations):
         from tierkeep.guard.redaction import redacting
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
-        from tierkeep.keeping import ExpiringGuard, Keeping
+        from tierkeep.keeping import Keeping
         from tierkeep.presets import Parts, build
         from tierkeep.retrieve.containing import Containing
         from tierkeep.retrieve.indexes import ScopeIndexes
@@ -108,8 +107,7 @@ class Memory(Operations):
         guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
         self._guard = guard
         self._keeping = Keeping(settings.retention, clock)
-        if self._keeping.expires:
-            guard = ExpiringGuard(guard, self._keeping, ledger)
+        guard = self._keeping.guarding(guard, ledger)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
         indexes = ScopeIndexes(settings.index_bytes)
@@ -119,9 +117,7 @@ class Memory(Operations):
         near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
         self._items = ItemShelf(settings, embedder, near)
         parts = Parts(settings, counter, guard, self._skills, embedder, near, reranker, sifting, indexes, comparing)
-        built, expired = build(preset, parts), self._keeping.expired if self._keeping.expires else None
-        write, read = replace(built.write, quota=self._keeping.check), replace(built.read, expired=expired)
-        self._preset = replace(built, write=write, read=read)
+        self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")

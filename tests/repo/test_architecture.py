@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
-    "keeping": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
+    "keeping": VOCABULARY | {"presets", "scoped"},  # both: the types, for the checker only
     "moving": VOCABULARY,
     "erasing": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
     # erasing, moving: the work behind its verbs; ledger: putting back a file that no ledger has open; scoped: the type
