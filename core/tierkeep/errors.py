@@ -5,12 +5,14 @@ TierkeepError
 ├── InputError              what the caller handed over cannot be used (also a ValueError)
 │   ├── ScopeError          a read or write without an owner, or with an unusable one
 │   ├── LimitError          too large, too many, too deep
+│   ├── TargetOccupied      a move's target holds something else of an owner
 │   └── ImportFormatError   an export file that no reader understands, or that breaks half-way
 ├── SettingsError           a setting, preset or option that does not exist or cannot hold
 ├── MissingExtraError       an optional dependency is absent (also an ImportError); says the pip command
 ├── NotFoundError           an id that this scope does not have
 ├── WriteRejected           the guard refused a write; carries its reasons
-│   └── RateLimited         too many writes from one origin in a short time; says when to try again
+│   ├── RateLimited         too many writes from one origin in a short time; says when to try again
+│   └── QuotaExceeded       the owner has as much as the settings allow; says how much, and what makes room
 ├── ActionDenied            the gate refused a tool call; carries the decision
 ├── ConfirmationError       a confirmation is unknown, used, expired, or of something else
 ├── StorageError            the store cannot do its work
@@ -78,6 +80,18 @@ class ImportFormatError(InputError):
         self.line = line
 
 
+class TargetOccupied(InputError):
+    """The store that a memory would be moved into holds another memory of an owner; nothing was written.
+
+    Attributes:
+        owners: Who they are, as text.
+    """
+
+    def __init__(self, message: str, *, owners: tuple[str, ...] = ()) -> None:
+        super().__init__(message, field="to")
+        self.owners = owners
+
+
 class SettingsError(TierkeepError, ValueError):
     """A setting, preset or option does not exist or has a value that cannot hold."""
 
@@ -128,6 +142,22 @@ class RateLimited(WriteRejected):
     def __init__(self, message: str, *, reasons: tuple[str, ...] = (), retry_after_s: float = 0.0) -> None:
         super().__init__(message, reasons=reasons)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(WriteRejected):
+    """The owner would have more than `Settings.retention` allows; nothing of the call was stored.
+
+    Attributes:
+        what: "events" or "characters".
+        limit: What is allowed.
+        actual: What it would have been.
+    """
+
+    def __init__(self, message: str, *, what: str = "events", limit: int = 0, actual: int = 0) -> None:
+        super().__init__(message, reasons=(f"quota_{what}",))
+        self.what = what
+        self.limit = limit
+        self.actual = actual
 
 
 class ActionDenied(TierkeepError):

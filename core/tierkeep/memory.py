@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
 from tierkeep.errors import InputError, MissingExtraError, ScopeError, SettingsError, StorageError
+from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     GuardEntry,
@@ -47,7 +48,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 }
 
 
-class Memory:
+class Memory(Operations):
     """An open memory. It has no verbs of its own: `scope()` names the owner and returns the object that has them.
 
     Example:
@@ -86,6 +87,7 @@ class Memory:
         from tierkeep.guard.redaction import redacting
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
+        from tierkeep.keeping import Keeping
         from tierkeep.presets import Parts, build
         from tierkeep.retrieve.containing import Containing
         from tierkeep.retrieve.indexes import ScopeIndexes
@@ -99,27 +101,26 @@ class Memory:
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
-        embedder = None if embedder is None else redacting(embedder, settings.redaction)
-        self._embedder = embedder
+        self._embedder = embedder = None if embedder is None else redacting(embedder, settings.redaction)
         self._vectors = vectors
-        guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
-        self._guard = guard
+        self._guard = guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
+        self._keeping = Keeping(settings.retention, clock)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        indexes = ScopeIndexes(settings.index_bytes)
-        self._containing = Containing(indexes)
+        self._containing = Containing(indexes := ScopeIndexes(settings.index_bytes))
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
         near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
         self._items = ItemShelf(settings, embedder, near)
-        parts = Parts(settings, counter, guard, self._skills, embedder, near, reranker, sifting, indexes, comparing)
-        self._preset = build(preset, parts)
+        kept = self._keeping.guarding(guard, ledger)
+        parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
+        self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
-        made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background", vectors)
-        self._indexing = made
+        later = derive or "background"
+        self._indexing = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, later, vectors)
 
     def _flagged(self, scope: Scope, entry: GuardEntry) -> None:
         """Keep what a read check has found. The question goes on where that cannot be written."""

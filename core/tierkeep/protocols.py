@@ -270,6 +270,20 @@ class VectorPage(NamedTuple):
     matrix: NDArray[np.float32]
 
 
+class Size(NamedTuple):
+    """How much a scope holds: its events, and the characters of their texts together."""
+
+    events: int = 0
+    chars: int = 0
+
+
+class Owner(NamedTuple):
+    """Whose memory a store has, and how much of it."""
+
+    scope: Scope
+    size: Size
+
+
 class View(Protocol):
     """Read-only window on one scope. Everything it returns belongs to `scope`; there is no way to ask for more.
 
@@ -287,6 +301,10 @@ class View(Protocol):
     @property
     def last_seq(self) -> int:
         """The newest event's place in the ledger, 0 when there is none."""
+        ...
+
+    def size(self) -> Size:
+        """Return how much the scope holds, without counting: the store keeps the figures in the transaction of every change."""
         ...
 
     def events(self, ids: Sequence[str]) -> list[Event]:
@@ -533,6 +551,10 @@ class Ledger(Protocol):
         Raises:
             ImportFormatError: A row is not what `export` writes. Nothing is stored.
         """
+        ...
+
+    def owners(self) -> list[Owner]:
+        """Return every owner that has something here, sorted by name, with what each holds."""
         ...
 
     def stats(self) -> Mapping[str, Any]:

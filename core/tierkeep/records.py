@@ -847,6 +847,7 @@ class MaintainReport(Frozen):
         vectors: Events whose vectors were made.
         vectors_missing: Events that the embedder has not come to.
         erased: Events of deleted items that were physically removed.
+        expired: Events whose time was over, physically removed with what was derived from them.
         usage: What it cost in model calls.
     """
 
@@ -858,6 +859,7 @@ class MaintainReport(Frozen):
     vectors: int = 0
     vectors_missing: int = 0
     erased: int = 0
+    expired: int = 0
     usage: Usage = Usage()
 
 

@@ -159,6 +159,18 @@ def test_a_newer_store_is_not_touched(postgres: Any, ledger: PostgresLedger) -> 
     assert (caught.value.found, caught.value.supported) == (99, schema.SCHEMA_VERSION)
 
 
+def test_a_version_1_store_gets_its_events_counted(postgres: Any, ledger: PostgresLedger) -> None:
+    append(ledger, "zwölf \U0001f431")
+    before = ledger.owners()
+    administer(postgres, ledger, "ALTER TABLE scopes DROP COLUMN events, DROP COLUMN chars")
+    administer(postgres, ledger, "UPDATE counters SET value = 1 WHERE name = 'schema_version'")
+    with PostgresLedger(ledger._address, clock=FixedClock()) as again:
+        assert again.owners() == before and before[0].size.chars == len("zwölf \U0001f431")
+        assert again.verify().ok and again.stats()["schema_version"] == schema.SCHEMA_VERSION
+        administer(postgres, ledger, "UPDATE scopes SET chars = chars + 1")
+        assert any("counters" in problem for problem in again.verify().problems)
+
+
 def test_a_read_only_server_is_read(postgres: Any) -> None:
     address = postgres.fresh()
     with opened(address) as first:

@@ -48,11 +48,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
+    "keeping": VOCABULARY | {"presets", "scoped"},  # both: the types, for the checker only
+    "moving": VOCABULARY,
+    "erasing": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
+    # erasing, moving: the work behind its verbs; ledger: putting back a file that no ledger has open; scoped: the type
+    "operating": VOCABULARY | FOUNDATIONS | {"erasing", "ledger", "moving", "scoped"},
     "presets": BELOW_MEMORY,
     "gating": BELOW_MEMORY | {"guarding"},  # guarding: the type, for the checker only
     "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
-    "scoped": BELOW_MEMORY | {"guarding", "items", "memory"},  # memory: the type, for the checker only
-    "memory": BELOW_MEMORY | {"scoped"},
+    "scoped": BELOW_MEMORY | {"guarding", "items", "keeping", "memory"},  # memory: the type, for the checker only
+    "memory": BELOW_MEMORY | {"keeping", "operating", "scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "conditions": {"errors"},
     "item_intake": VOCABULARY | FOUNDATIONS | {"admitting"},
@@ -66,7 +71,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exporting": VOCABULARY | {"importers"},  # importers: the marks of a line, which are read there
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
     # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
-    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard"},
+    "cli": {
+        PUBLIC, "errors", "records", "allowance", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard",
+        "erasing", "moving",  # the types of reports
+    },
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {

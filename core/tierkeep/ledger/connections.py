@@ -213,7 +213,7 @@ class Connections:
             self._configure(made)
         except sqlite3.OperationalError as error:
             made.close()
-            if self.read_only and not self._immutable and self._log_is_empty() and _code(error) in (
+            if self.read_only and not self._immutable and self.log_bytes() == 0 and _code(error) in (
                 sqlite3.SQLITE_CANTOPEN,
                 sqlite3.SQLITE_READONLY,
             ):
@@ -226,11 +226,10 @@ class Connections:
             raise
         return made
 
-    def _log_is_empty(self) -> bool:
-        if self.claim is None:
-            return False
-        log = self.claim.path.with_name(self.claim.path.name + "-wal")
-        return not log.exists() or log.stat().st_size == 0
+    def log_bytes(self) -> int:
+        """Return the size of the write-ahead log; 0 when there is none."""
+        log = self.claim.path.with_name(self.claim.path.name + "-wal") if self.claim else None
+        return log.stat().st_size if log is not None and log.exists() else 0
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         synchronous = "FULL" if self._durability == "full" else "NORMAL"

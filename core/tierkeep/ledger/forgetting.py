@@ -17,7 +17,7 @@ from tierkeep.ledger.ops import Change, RecordTable
 from tierkeep.ledger.rows import dumps, loads
 from tierkeep.ledger.sweeping import row_bytes, search
 from tierkeep.ledger.transactions import TableTransaction
-from tierkeep.protocols import Forgotten
+from tierkeep.protocols import Forgotten, Size
 from tierkeep.records import ForgetReport, Origin, Record
 
 __all__ = ["FORGOTTEN", "Removal", "remove", "reported"]
@@ -80,6 +80,7 @@ def remove(transaction: TableTransaction, connection: Connection, event_ids: Seq
         wanted,
     ).fetchall()
     if not rows:
+        scopes.drop_if_empty(connection, number)  # whom nothing but the guard's log knows
         return None
     table = transaction.table()
     reviews = connection.execute(_REVIEWED, (number, dumps([row[0] for row in rows]))).fetchall()
@@ -108,6 +109,7 @@ def remove(transaction: TableTransaction, connection: Connection, event_ids: Seq
     entry = transaction.finish_batch("forget", events=sorted(entries), purged=sorted(purged))
     what = [("event", n, entry) for n in entries] + [("revision", row, entry) for row in purged]
     connection.executemany(FORGOTTEN, what)
+    scopes.grow(connection, number, Size(-len(rows), -sum(len(row[4]) for row in rows)))
     scopes.touch(connection, number)
     scopes.drop_if_empty(connection, number)
     return Removal(number, len(rows), len(dead), tuple(survivors), removed)

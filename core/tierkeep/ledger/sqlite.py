@@ -9,15 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tierkeep.allowance import Listener
 from tierkeep.errors import SettingsError, StoreCorrupt
-from tierkeep.ledger import anchors, chain, forgetting, histories, portable, schema, sealing, sweeping
+from tierkeep.ledger import anchors, backups, chain, forgetting, histories, portable, schema, scopes, sealing, statistics, sweeping
 from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
 from tierkeep.ledger.seal import Seal, StoreKey
 from tierkeep.ledger.transactions import TableTransaction
 from tierkeep.ledger.verification import verify
 from tierkeep.ledger.views import TableView
-from tierkeep.protocols import Clock, Forgotten
+from tierkeep.protocols import Clock, Forgotten, Owner
 from tierkeep.records import Revision, Scope, VerifyReport
 
 __all__ = ["SqliteLedger"]
@@ -176,6 +177,15 @@ class SqliteLedger:
         self._note()
         return restored
 
+    def backup(self, path: Path, *, replace: bool = False, listener: Listener | None = None) -> int:
+        """Copy the store into a file while it is written to, verify the copy, and return its bytes (`tierkeep.ledger.backups`)."""
+        return backups.backup(self._connections, self._key, path, replace=replace, listener=listener)
+
+    def owners(self) -> list[Owner]:
+        """Return every owner that has something here, sorted by name, with what each holds."""
+        with self._connections.reading() as connection:
+            return scopes.owners(connection)
+
     def stats(self) -> Mapping[str, Any]:
         """Return counts and sizes for the doctor."""
         with self._connections.reading() as connection:
@@ -187,9 +197,12 @@ class SqliteLedger:
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size", "freelist_count", "journal_mode")
             )
+            inside = statistics.contents(connection)
         return {
             **counts,
+            **inside,
             "bytes": pages * size,
+            "log_bytes": self._connections.log_bytes(),
             "free_bytes": free * size,
             "journal_mode": mode,
             "durability": self._durability,

@@ -64,6 +64,7 @@ class TableTransaction(GuardSide):
         self._tail = None
         self._tx = 0
         self._digests: list[bytes] = []
+        self._growth = scopes.Growth()
         self._open = True
         self._broken = False
 
@@ -105,6 +106,7 @@ class TableTransaction(GuardSide):
             self._connection.execute("SAVEPOINT append")
             try:
                 appended = self._append(drafts)
+                self._growth.write(self._connection, self._number)
             except BaseException:
                 self._back_to("append")
                 raise
@@ -197,13 +199,13 @@ class TableTransaction(GuardSide):
             events.append((number, session, *stored, salt, entry))
             own = event.role == "user" and event.origin.source in FROM_USER
             terms, asking, length = indexed(event.text, hidden=event.authority == Authority.QUARANTINED)
-            row = (number, event.seq, session, event.speaker, event.ts, terms, asking, length, own)
-            lexicon.append(row)
+            lexicon.append((number, event.seq, session, event.speaker, event.ts, terms, asking, length, own))
         self._connection.executemany(_INSERT_EVENT, events)
         self._connection.executemany(_INSERT_LEXICON, lexicon)
         numbers = range(self._tail.n + 1, entry + 1)
         self._sealer.events(self._scope, [(n, event.session, event_to_row(event)) for n, (_, event) in zip(numbers, fresh, strict=True)])
         self._tail = chain.extend(self._connection, self._tail, "event", digests)
+        self._growth.add([event.text for _, event in fresh])
 
     def restore_event(self, draft: EventDraft, position: int) -> bool:
         """Append an exported event, at its old position when that is free; return whether it was new."""
@@ -376,7 +378,7 @@ class TableTransaction(GuardSide):
             return
         self._connection.execute(f"ROLLBACK TO {savepoint}")
         self._connection.execute(f"RELEASE {savepoint}")
-        self._tail = None
+        self._tail, self._growth = None, scopes.Growth()
         self._number = scopes.find(self._connection, self._scope)
 
     def finish(self) -> None:
@@ -390,6 +392,7 @@ class TableTransaction(GuardSide):
                 raise StorageError("The transaction was rolled back by an earlier failure.", path=self._where)
             if self._digests:
                 self.finish_batch("ops")
+            self._growth.write(self._connection, self._number)
             self._sealer.head()
 
     def end(self) -> None:

@@ -191,6 +191,14 @@ def _lexicon(audit: Audit) -> None:
             audit.problem(f"lexicon: {count} {what}")
 
 
+def _sizes(audit: Audit) -> None:
+    """The counters of every owner are what their events come to."""
+    stated = {row[0]: row[1:] for row in audit.connection.execute("SELECT id, events, chars FROM scopes")}
+    for scope, *counted in audit.connection.execute("SELECT scope, count(*), sum(length(text)) FROM events GROUP BY scope"):
+        if tuple(stated.get(scope, counted)) != tuple(counted):
+            audit.problem(f"scopes: the counters of scope {scope} are not what its events come to")
+
+
 def _vectors(audit: Audit) -> None:
     orphans = """SELECT count(*) FROM vectors AS v LEFT JOIN events AS e ON e.seq = v.seq AND e.scope = v.scope WHERE e.seq IS NULL"""
     for question, trouble in ((orphans, "vectors have no event"), (TORN, "vectors are not whole")):
@@ -287,6 +295,6 @@ def _seals(audit: Audit) -> None:
             audit.problem("seals: the code of a confirmation does not hold")
 
 
-ROW_CHECKS = (_chain, _forgotten, _events, _guard, _lexicon, _vectors, _journal, _records, _provenance)
+ROW_CHECKS = (_chain, _forgotten, _events, _sizes, _guard, _lexicon, _vectors, _journal, _records, _provenance)
 """What any engine's tables must satisfy, in this order: later checks rest on what earlier ones have read."""
 

@@ -13,7 +13,7 @@ from tierkeep.ledger.guarded import entries_of
 from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import StoreKey
-from tierkeep.protocols import VectorPage
+from tierkeep.protocols import Size, VectorPage
 from tierkeep.records import Event, GuardEntry, Record, Scope, TermRow
 
 __all__ = ["TableView"]
@@ -72,6 +72,11 @@ class TableView:
             number = scopes.find(connection, self.scope)
             row = connection.execute("SELECT max(seq) FROM events WHERE scope = ?", (number,)).fetchone()
             return int(row[0] or 0)
+
+    def size(self) -> Size:
+        """Return how many events the scope has, and how many characters their texts have together."""
+        with self._lend() as connection:
+            return scopes.size(connection, self.scope)
 
     def events(self, ids: Sequence[str]) -> list[Event]:
         """Return the events with these ids, in that order; unknown ids are left out."""

@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Any
 
 from tierkeep.errors import StoreUnavailable
-from tierkeep.ledger import forgetting, histories, lexicon, portable
+from tierkeep.ledger import forgetting, histories, lexicon, portable, scopes, statistics
 from tierkeep.ledger.postgres import schema, sweeping
 from tierkeep.ledger.postgres.address import Address, parse
 from tierkeep.ledger.postgres.connections import Connections
 from tierkeep.ledger.postgres.transactions import PostgresTransaction
 from tierkeep.ledger.postgres.verification import verify
 from tierkeep.ledger.postgres.views import PostgresView
-from tierkeep.protocols import Clock, Forgotten
+from tierkeep.protocols import Clock, Forgotten, Owner
 from tierkeep.records import Revision, Scope, VerifyReport
 
 __all__ = ["PostgresLedger"]
@@ -154,6 +154,11 @@ class PostgresLedger:
         with self.transaction(scope) as transaction:
             return transaction.restore(rows)
 
+    def owners(self) -> list[Owner]:
+        """Return every owner that has something here, sorted by name, with what each holds."""
+        with self._connections.reading() as connection:
+            return scopes.owners(connection)
+
     def stats(self) -> Mapping[str, Any]:
         """Return counts and sizes for the doctor."""
         with self._connections.snapshot() as session:
@@ -164,9 +169,12 @@ class PostgresLedger:
                 "SELECT current_setting('server_version'), current_setting('synchronous_commit'), "
                 "(SELECT extversion FROM pg_extension WHERE extname = 'vector')"
             ).fetchone()
+            inside = statistics.contents(session)
         return {
             **counts,
+            **inside,
             "bytes": size,
+            "log_bytes": 0,
             "free_bytes": 0,
             "journal_mode": f"postgresql {server}, pgvector {vector}",
             "durability": f"synchronous_commit {commit}",

@@ -129,7 +129,16 @@ def _create(session: Session, partitions: int) -> None:
     session.execute("INSERT INTO counters(name, value) VALUES('partitions', ?)", (partitions,))
 
 
-STEPS: tuple[Callable[[Session, int], None], ...] = (_create,)
+def _count_events(session: Session, partitions: int) -> None:
+    """Version 2: how many events each owner has, and how many characters their texts have together."""
+    session.execute("ALTER TABLE scopes ADD COLUMN events BIGINT NOT NULL DEFAULT 0, ADD COLUMN chars BIGINT NOT NULL DEFAULT 0")
+    session.execute(
+        """UPDATE scopes SET events = e.events, chars = e.chars FROM
+        (SELECT scope, count(*) AS events, sum(length(text)) AS chars FROM events GROUP BY scope) AS e WHERE e.scope = scopes.id"""
+    )
+
+
+STEPS: tuple[Callable[[Session, int], None], ...] = (_create, _count_events)
 """Step i turns version i into version i + 1. A released step is never edited; a change of the tables is a new step."""
 
 SCHEMA_VERSION = len(STEPS)
