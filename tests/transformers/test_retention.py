@@ -164,7 +164,7 @@ def test_the_script_says_what_is_wrong(
     options = {"--model": str(tmp_path / "tiny"), "--text": str(tmp_path / "missing.txt"), "--out": str(tmp_path / "heads.png"), **change}
     assert main([word for pair in options.items() for word in pair]) == 1
     said = capsys.readouterr().err
-    assert ("no model could be loaded" if "--model" in change else "no policy without gates") in said
+    assert ("there is no folder 'nowhere'" if "--model" in change else "no policy without gates") in said
     assert not (tmp_path / "heads.png").exists()
 
 

@@ -96,7 +96,8 @@ def _integration(memory: Memory, name: str, module: str) -> Check:
         memory.scope(tenant=tenant, user=user).forget(everything=True)
     except (TierkeepError, ImportError) as error:
         return Check(name, False, f"{type(error).__name__}: {error}")
-    return Check(name, ok, f"{_version_of(name) or _version_of(_INTEGRATIONS[name][0])}: an agent recalls what it was told in another conversation")
+    version = _version_of(name) or _version_of(_INTEGRATIONS[name][0])
+    return Check(name, ok, f"{version}: an agent recalls what it was told in another conversation")
 
 
 def versions() -> dict[str, str]:
