@@ -28,11 +28,13 @@ import recall_task_gates as gating
 import recall_task_model as small_model
 import torch
 import transformers
-from recall_task_data import Sequences, Task
+from recall_task_data import Sequences, Task, words
 from recall_task_report import plot, table
 from transformers import PreTrainedModel
 
-from tierkeep_transformers import Codec, GateSet, Int4, Int8, RotatedInt4, TrimKV
+from tierkeep_transformers import Codec, GateSet, Int4, Int8, RotatedInt4, TrimKV, attach
+from tierkeep_transformers.retention import retention_of
+from tierkeep_transformers.retention_picture import draw
 from tierkeep_transformers.training import TrainSettings
 
 #: Added to --seed: no data is met twice.
@@ -104,6 +106,16 @@ class Run:
                 row = self._row("streaming", name, "none", budget, [self._one(model, policy, data, "streaming", None)])
                 rows.append({**row, **self._read(self._about("ablation", name))})
         return rows
+
+    def picture(self, model: PreTrainedModel, gates: GateSet, path: Path) -> None:
+        """Draw what each head holds of a context before the questions, with the budget that the gates were trained for."""
+        ids = self._data(_TEST, 1).tokens[:, : self.task.context]
+        with torch.no_grad(), attach(model, TrimKV(budget=gating.M, buffer=0, gates=gates)) as bounded:
+            cache = bounded.new_cache()
+            for start in range(0, ids.shape[1], evaluation.CHUNK):
+                model(ids[:, start : start + evaluation.CHUNK], use_cache=True, **bounded.past(cache))
+        title = f"TRIM-KV, {gating.M} slots: what each head holds of {ids.shape[1]} tokens when the questions begin"
+        draw(retention_of(cache, words(ids[0])), path, title=title)
 
     # -------------------------------------------------------------------------------------------------------------- parts
 
@@ -207,6 +219,7 @@ def main() -> None:
     text = "\n".join(_markdown(found))
     (given.work / "table.md").write_text(text + "\n", encoding="utf-8")
     plot([row for row in found["rows"] if row["protocol"] == "streaming"], Task().length, given.work / "recall-task.png")
+    run.picture(model, gates["default"], given.work / "recall-task-heads.png")
     print(json.dumps(found, indent=1) if given.json else text)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "pairs"]
+__all__ = ["DECOY", "KEYS", "NOISE", "QUERY", "STORE", "VALUES", "VOCABULARY", "Sequences", "Task", "pairs", "words"]
 
 START, STORE, DECOY, QUERY = range(4)
 _KIND = 32
@@ -113,6 +113,13 @@ def pairs(length: int, most: int, batch: int, generator: torch.Generator) -> tup
     known = torch.zeros(batch, 2 * count, dtype=torch.bool)
     known[:, 1::2] = torch.tril(drawn[:, :, None] == drawn[:, None, :], diagonal=-1).any(-1)
     return tokens, known
+
+
+def words(tokens: Tensor) -> list[str]:
+    """Return a sequence's tokens as they are called: STORE, k3 (a key), v7 (a value), and a point for noise."""
+    named = {START: "START", STORE: "STORE", DECOY: "DECOY", QUERY: "QUERY"}
+    named |= {token: f"k{place}" for place, token in enumerate(KEYS)} | {token: f"v{place}" for place, token in enumerate(VALUES)}
+    return [named.get(token, "·") for token in tokens.tolist()]
 
 
 def _shuffled(batch: int, count: int, generator: torch.Generator) -> Tensor:
