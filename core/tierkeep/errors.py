@@ -5,12 +5,14 @@ TierkeepError
 ├── InputError              what the caller handed over cannot be used (also a ValueError)
 │   ├── ScopeError          a read or write without an owner, or with an unusable one
 │   ├── LimitError          too large, too many, too deep
+│   ├── TargetOccupied      a move's target holds something else of an owner
 │   └── ImportFormatError   an export file that no reader understands, or that breaks half-way
 ├── SettingsError           a setting, preset or option that does not exist or cannot hold
 ├── MissingExtraError       an optional dependency is absent (also an ImportError); says the pip command
 ├── NotFoundError           an id that this scope does not have
 ├── WriteRejected           the guard refused a write; carries its reasons
-│   └── RateLimited         too many writes from one origin in a short time; says when to try again
+│   ├── RateLimited         too many writes from one origin in a short time; says when to try again
+│   └── QuotaExceeded       the owner has as much as the settings allow; says how much, and what makes room
 ├── ActionDenied            the gate refused a tool call; carries the decision
 ├── ConfirmationError       a confirmation is unknown, used, expired, or of something else
 ├── StorageError            the store cannot do its work
@@ -26,6 +28,8 @@ Each message says what happened and what to do about it. Each error carries the 
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class TierkeepError(Exception):
@@ -74,6 +78,18 @@ class ImportFormatError(InputError):
         super().__init__(message)
         self.path = path
         self.line = line
+
+
+class TargetOccupied(InputError):
+    """The store that a memory would be moved into holds another memory of an owner; nothing was written.
+
+    Attributes:
+        owners: Who they are, as text.
+    """
+
+    def __init__(self, message: str, *, owners: tuple[str, ...] = ()) -> None:
+        super().__init__(message, field="to")
+        self.owners = owners
 
 
 class SettingsError(TierkeepError, ValueError):
@@ -126,6 +142,22 @@ class RateLimited(WriteRejected):
     def __init__(self, message: str, *, reasons: tuple[str, ...] = (), retry_after_s: float = 0.0) -> None:
         super().__init__(message, reasons=reasons)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(WriteRejected):
+    """The owner would have more than `Settings.retention` allows; nothing of the call was stored.
+
+    Attributes:
+        what: "events" or "characters".
+        limit: What is allowed.
+        actual: What it would have been.
+    """
+
+    def __init__(self, message: str, *, what: str = "events", limit: int = 0, actual: int = 0) -> None:
+        super().__init__(message, reasons=(f"quota_{what}",))
+        self.what = what
+        self.limit = limit
+        self.actual = actual
 
 
 class ActionDenied(TierkeepError):
@@ -193,8 +225,10 @@ class ModelReplyError(ModelError):
 
     Attributes:
         reply: The raw reply, for the trace; never shown to a model again.
+        stats: What a model that runs here says of its work on it, as in `ChatReply.stats`.
     """
 
-    def __init__(self, message: str, *, reply: str = "") -> None:
+    def __init__(self, message: str, *, reply: str = "", stats: Mapping[str, float | int | str] | None = None) -> None:
         super().__init__(message)
         self.reply = reply
+        self.stats = dict(stats or {})

@@ -92,7 +92,7 @@ class Items:
         """Return the item, None when there is none. An indexed look-up."""
         view = self._view()
         found = view.records(kind=ITEM, key=self._intake.path(namespace, key))
-        events = view.events(found[-1].sources) if found else []
+        events = [one for one in view.events(found[-1].sources) if not self._memory._keeping.expired(one)] if found else []
         return _item(held_item(found[-1], events[0].seq, events[0].text)) if events else None
 
     def search(
@@ -117,7 +117,7 @@ class Items:
         _check_page(limit, offset)
         check_conditions(filter or {})
         view, first = self._view(), tuple(prefix)
-        within = (held for held in self._memory._items.ordered(view) if held.namespace[: len(first)] == first)
+        within = (held for held in self._living(view) if held.namespace[: len(first)] == first)
         if filter:
             within = (held for held in within if matches(json.loads(held.text), filter))
         if not query or not query.strip():
@@ -127,6 +127,14 @@ class Items:
         candidates.sort(key=lambda held: (not held.indexed, -scores.get(held.id, 0.0)))
         shown = candidates[offset : offset + limit]
         return [_item(held, scores.get(held.id, 0.0) if held.indexed else None) for held in shown]
+
+    def _living(self, view: View) -> Sequence[HeldItem]:
+        """Return the items whose values have not expired."""
+        held, keeping = self._memory._items.ordered(view), self._memory._keeping
+        if not keeping.expires:
+            return held
+        living = keeping.living(((one.seq, one.updated_at) for one in held), view)
+        return [one for one in held if one.seq in living]
 
     def _scores(self, query: str, candidates: Sequence[HeldItem], view: View) -> Mapping[str, float]:
         memory = self._memory
@@ -140,7 +148,7 @@ class Items:
     ) -> list[tuple[str, ...]]:
         """Return the namespaces that have items, sorted; cut to `max_depth` parts when that is given."""
         _check_page(limit, offset)
-        there = {held.namespace for held in self._memory._items.ordered(self._view())}
+        there = {held.namespace for held in self._living(self._view())}
         return sorted({one[:max_depth] for one in there if accept is None or accept(one)})[offset : offset + limit]
 
     # ------------------------------------------------------------------------------------------------------ write
@@ -167,9 +175,12 @@ class Items:
         memory, scope = self._memory, self._owner.scope
         now = memory._clock.now()
         drafts = {path: self._intake.draft(path, one.value, now) for path, one in latest.items() if one.value is not None}
+        memory._keeping.make_room(list(drafts.values()), self._owner)
         with memory._ledger.transaction(scope) as transaction:
             level = transaction.view.last_seq
             appended = transaction.append([bounded(draft, transaction.view) for draft in drafts.values()])
+            if appended:
+                memory._keeping.check(transaction.view)
             events = dict(zip(drafts, (one.event for one in appended), strict=True))
             doomed = self._apply(latest, events, now, transaction)
             for deriver in memory._preset.write.immediate if appended else ():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tierkeep.clock import SystemClock
-from tierkeep.errors import InputError, ScopeError, SettingsError, StorageError
+from tierkeep.errors import InputError, MissingExtraError, ScopeError, SettingsError, StorageError
+from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
     GuardEntry,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tierkeep.ledger.seal import Seal
     from tierkeep.presets import Builder
     from tierkeep.skills import Skills
+    from tierkeep.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 #: What the parts must have (`tierkeep.protocols`): verbs, texts, and an object that has them.
@@ -41,10 +44,11 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "sifter": (("complete",), ("name",), "tierkeep.models.openai.OpenAIChat('…')"),
     "vectors": (("near", "level", "forget", "close"), ("name",), "tierkeep.ledger.chroma.ChromaVectors('./chroma')"),
     "embedder": (("embed",), ("identity",), "tierkeep.models.minilm.MiniLMEmbedder()"),
+    "telemetry": (("operation",), (), "tierkeep.telemetry.OpenTelemetry()"),
 }
 
 
-class Memory:
+class Memory(Operations):
     """An open memory. It has no verbs of its own: `scope()` names the owner and returns the object that has them.
 
     Example:
@@ -72,6 +76,7 @@ class Memory:
         sifter: ChatModel | None = None,
         consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
+        telemetry: Sequence[Telemetry] = (),
     ) -> None:
         """Wire the parts. Most callers want `Memory.open`."""
         from tierkeep.accounts import Accounts
@@ -82,6 +87,7 @@ class Memory:
         from tierkeep.guard.redaction import redacting
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
+        from tierkeep.keeping import Keeping
         from tierkeep.presets import Parts, build
         from tierkeep.retrieve.containing import Containing
         from tierkeep.retrieve.indexes import ScopeIndexes
@@ -90,31 +96,31 @@ class Memory:
         from tierkeep.skills import Skills
 
         self._ledger = ledger
+        self._telemetry = tuple(telemetry)
         self._settings = settings
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
-        embedder = None if embedder is None else redacting(embedder, settings.redaction)
-        self._embedder = embedder
+        self._embedder = embedder = None if embedder is None else redacting(embedder, settings.redaction)
         self._vectors = vectors
-        guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
-        self._guard = guard
+        self._guard = guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
+        self._keeping = Keeping(settings.retention, clock)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        indexes = ScopeIndexes(settings.index_bytes)
-        self._containing = Containing(indexes)
+        self._containing = Containing(indexes := ScopeIndexes(settings.index_bytes))
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
         near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
         self._items = ItemShelf(settings, embedder, near)
-        parts = Parts(settings, counter, guard, self._skills, embedder, near, reranker, sifting, indexes, comparing)
-        self._preset = build(preset, parts)
+        kept = self._keeping.guarding(guard, ledger)
+        parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
+        self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
-        made = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, derive or "background", vectors)
-        self._indexing = made
+        later = derive or "background"
+        self._indexing = None if embedder is None else Indexing(ledger, embedder, settings.embedding, clock, later, vectors)
 
     def _flagged(self, scope: Scope, entry: GuardEntry) -> None:
         """Keep what a read check has found. The question goes on where that cannot be written."""
@@ -143,11 +149,12 @@ class Memory:
         consensus: Literal["rules", "model"] | Consensus | None = None,
         derive: Derive | None = None,
         seal: Seal | None = None,
+        telemetry: Telemetry | Sequence[Telemetry] = (),
     ) -> Memory:
         """Open a memory, and create it when there is none.
 
         Args:
-            where: A folder or a file (embedded store), ":memory:", or a ledger of your own.
+            where: A folder or a file (embedded store), ":memory:", "postgresql://…" (many machines), or a ledger of your own.
             preset: Name of a preset, or a function that builds one.
             chat: A language model to route, answer and judge; without one the deterministic rules do.
             embedder: Turns texts into vectors, so that what is said in other words is found too; without one, search is by words.
@@ -155,7 +162,8 @@ class Memory:
             reranker: Reads the best hits again, such as a cross-encoder (presets `auto` and `memflow`).
             sifter: A small chat model that ranks conversations before anything of them is read (MemSifter; the same presets).
             settings: Numbers to change; the defaults otherwise.
-            durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write.
+            durability: "normal" survives the death of the process; "full" also a power cut, with an fsync for each write. A PostgreSQL
+                server has a setting of its own for it (`synchronous_commit`).
             clock: Where time comes from; the machine's clock otherwise.
             counter: How tokens are counted; the best that is installed otherwise.
             guard: What may be stored and recalled; the default guard otherwise.
@@ -165,6 +173,7 @@ class Memory:
                 in the "background", or only "on_request" with `maintain`. Otherwise vectors in the background; records there with a chat
                 model, and with the write without one.
             seal: Key of an embedded store that notices every change made without it (`tierkeep.ledger.Seal`).
+            telemetry: Who is told of every operation, without content: `OpenTelemetry()` and `OperationLog()` of `tierkeep.telemetry`.
 
         Raises:
             SettingsError: No such preset, durability or kind of store, or an object that cannot do the work of the part it is given for.
@@ -179,13 +188,16 @@ class Memory:
             "reranker": reranker, "sifter": sifter,
         }
         _check_parts(preset, settings, parts)
+        listeners = tuple(telemetry) if isinstance(telemetry, Sequence) else (telemetry,)
+        for listener in listeners:
+            _check_parts(preset, settings, {"telemetry": listener})
         _check_consensus(consensus, chat)
         if vectors is not None and embedder is None:
             raise SettingsError("vectors= says where vectors are searched, and embedder= is missing, which makes them")
         clock = SystemClock() if clock is None else clock
         if seal is not None and not isinstance(where, (str, Path)):
             raise SettingsError("seal= is for a store that is opened here; give it to the ledger that you hand over")
-        ledger = _embedded(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
+        ledger = _opened(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
         return cls(
@@ -202,6 +214,7 @@ class Memory:
             sifter=sifter,
             consensus=consensus,
             derive=derive,
+            telemetry=listeners,
         )
 
     def scope(self, *, tenant: str = "", user: str = "", agent: str = "", session: str | None = None) -> ScopedMemory:
@@ -331,7 +344,7 @@ def _kind(value: object) -> str:
     return f"the class {value.__name__}: make an object of it" if isinstance(value, type) else f"an object of type {type(value).__name__}"
 
 
-def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
+def _opened(where: str | Path, clock: Clock, durability: Literal["normal", "full"], seal: Seal | None) -> Ledger:
     from tierkeep.ledger.seal import Seal
     from tierkeep.ledger.sqlite import SqliteLedger
 
@@ -340,6 +353,15 @@ def _embedded(where: str | Path, clock: Clock, durability: Literal["normal", "fu
 
     if not str(where).strip():
         raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept")
-    if "://" in str(where):
-        raise SettingsError(f"this version opens folders, files and ':memory:' only, not {str(where).split('://')[0]!r} addresses")
+    kind, is_address, _ = str(where).partition("://")
+    if kind in ("postgresql", "postgres") and is_address:
+        if importlib.util.find_spec("psycopg") is None or importlib.util.find_spec("psycopg_pool") is None:
+            raise MissingExtraError("A store in PostgreSQL", extra="postgres")
+        from tierkeep.ledger.postgres.ledger import PostgresLedger
+
+        if seal is not None:
+            raise SettingsError("seal= is for a store in a file; guard a PostgreSQL store by its roles, as docs/guides/postgresql.md says")
+        return PostgresLedger(str(where), clock=clock)
+    if is_address:
+        raise SettingsError(f"a memory is in a folder, a file, ':memory:' or at postgresql://…, not at {kind!r} addresses")
     return SqliteLedger(where, clock=clock, durability=durability, seal=seal)

@@ -1,8 +1,8 @@
-"""Which hits are values of items that do not stand any more (`tierkeep.items`): history, and no evidence of what holds."""
+"""Which hits are past: values of items that do not stand any more (`tierkeep.items`), and events that have expired."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tierkeep.protocols import View
 from tierkeep.records import ITEM, Event, Hit
@@ -10,9 +10,16 @@ from tierkeep.records import ITEM, Event, Hit
 __all__ = ["outdated"]
 
 
-def outdated(hits: Iterable[Hit], view: View) -> frozenset[str]:
-    """Return ids of the events with values that were replaced, deleted or undone: those among the hits, and the others of their items."""
-    past: set[str] = set()
+def outdated(hits: Iterable[Hit], view: View, expired: Callable[[Event], bool] | None = None) -> frozenset[str]:
+    """Return ids of the events with values that were replaced, deleted or undone: those among the hits, and the others of their items.
+
+    Args:
+        hits: What was found.
+        view: The scope.
+        expired: Whether an event's time is over; those among the hits are past too.
+    """
+    hits = list(hits)
+    past = {hit.item.id for hit in hits if isinstance(hit.item, Event) and expired is not None and expired(hit.item)}
     for hit in hits:
         if not isinstance(hit.item, Event) or hit.item.kind != ITEM or hit.item.id in past:
             continue

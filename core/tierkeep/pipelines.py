@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from tierkeep.admitting import admitted, bounded, quarantines
 from tierkeep.allowance import NOT_ALL_IN_TIME, NOT_FOUND_IN_TIME, Allowance, Progress
 from tierkeep.backlog import Backlog
-from tierkeep.errors import OpRefused, StorageError
+from tierkeep.errors import OpRefused
 from tierkeep.outdated import outdated
 from tierkeep.protocols import (
     Answerer,
@@ -39,7 +39,6 @@ from tierkeep.protocols import (
     Span,
     Tier,
     Validator,
-    VectorIndex,
     View,
 )
 from tierkeep.records import (
@@ -105,11 +104,13 @@ class WriteStages:
         guard: Decides what may be stored.
         derivers: The ways to derive records, in order.
         limits: How much a deferred derivation may cost, and when a conversation counts as over.
+        quota: Raises when the owner has more than is allowed, or None.
     """
 
     guard: Guard
     derivers: tuple[Deriver, ...]
     limits: Deriving
+    quota: Callable[[View], None] | None = None
 
     @property
     def immediate(self) -> tuple[Deriver, ...]:
@@ -124,7 +125,7 @@ class WriteStages:
 
 @dataclass(frozen=True, slots=True)
 class ReadStages:
-    """What a question passes through. Without a consensus, what the guard releases is composed as it is."""
+    """What a question passes through. Without a consensus, what the guard releases is composed as it is. What has `expired` is past."""
 
     router: Router
     tiers: Mapping[str, Tier]
@@ -135,6 +136,7 @@ class ReadStages:
     policy: Policy
     ceilings: Ceilings
     consensus: Consensus | None = None
+    expired: Callable[[Event], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
     added later) are caught up on with the next write.
 
     Raises:
-        WriteRejected: The guard refuses one of the drafts; nothing is stored.
+        WriteRejected: The guard refuses one of the drafts, or the owner has no room for them; nothing is stored.
         StorageError: The ledger cannot write; nothing is stored.
     """
     allowed = admitted(drafts, scope, ledger, stages.guard)
@@ -161,6 +163,8 @@ def observe(drafts: Sequence[EventDraft], scope: Scope, ledger: Ledger, stages: 
         before = transaction.view.last_seq
         appended = transaction.append([bounded(draft, transaction.view) for draft in allowed])
         new = [event for event, duplicate in appended if not duplicate]
+        if new and stages.quota is not None:
+            stages.quota(transaction.view)
         transaction.log(quarantines(new))
         for deriver in stages.immediate if new else ():
             behind = transaction.cursor(deriver.name) < before
@@ -259,20 +263,6 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
     return forgotten.report.model_copy(update={"rederived": rebuilt})
 
 
-def let_go(report: ForgetReport, vectors: VectorIndex, scope: Scope) -> ForgetReport:
-    """Have an index of vectors drop its copies; return the report, which is not complete when the index cannot be reached.
-
-    The ledger has forgotten by then. The index compares itself with it before it answers, so its copies go at the latest when this owner
-    is next searched.
-    """
-    try:
-        vectors.forget(scope)
-    except StorageError as error:
-        note = f"the vector index could not be reached; its copies are deleted when this owner is next searched ({error})"
-        return report.model_copy(update={"complete": False, "note": "; ".join(filter(None, (report.note, note)))})
-    return report
-
-
 def waiting(view: View, stages: WriteStages) -> int:
     """Return the number of records that stay blank until `derive` runs."""
     return sum(deriver.blanked(view) for deriver in stages.deferred)
@@ -351,11 +341,11 @@ def _cut_short(step: Step) -> Step:
 def _evidence(query: Query, plan: Plan, view: View, stages: ReadStages, allowance: Allowance) -> Evidence:
     tier = stages.tiers[plan.tier]
     gathered = tier.gather(query, plan, view, allowance)
-    if past := outdated(gathered.hits, view):
+    if past := outdated(gathered.hits, view, stages.expired):
         # An item that changes often crowds itself out: its earlier values are the nearest to its current one.
         query = query.model_copy(update={"seen": query.seen | past})
         gathered = tier.gather(query, plan, view, allowance)
-        query = query.model_copy(update={"seen": query.seen | outdated(gathered.hits, view)})
+        query = query.model_copy(update={"seen": query.seen | outdated(gathered.hits, view, stages.expired)})
     hits = [hit for hit in gathered.hits if not _seen(hit, query)] if query.seen else gathered.hits
     released = gathered._replace(hits=stages.guard.release(hits, query))
     if stages.consensus is not None and released.hits:

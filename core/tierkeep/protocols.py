@@ -159,12 +159,22 @@ class ChatRequest(NamedTuple):
 
 
 class ChatReply(NamedTuple):
-    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost."""
+    """A model's reply: its text, the parsed object when a schema was given, and the tokens it cost.
+
+    Attributes:
+        text: As the model said it.
+        data: The object that fits the request's schema.
+        tokens_in: Tokens of the prompt.
+        tokens_out: Tokens of the reply.
+        stats: What a model that runs here says of its work, such as how full its cache was; the trace shows it (`SkillCall.stats`).
+            None for most models.
+    """
 
     text: str
     data: Mapping[str, Any] | None = None
     tokens_in: int = 0
     tokens_out: int = 0
+    stats: Mapping[str, float | int | str] | None = None
 
 
 @runtime_checkable
@@ -260,6 +270,20 @@ class VectorPage(NamedTuple):
     matrix: NDArray[np.float32]
 
 
+class Size(NamedTuple):
+    """How much a scope holds: its events, and the characters of their texts together."""
+
+    events: int = 0
+    chars: int = 0
+
+
+class Owner(NamedTuple):
+    """Whose memory a store has, and how much of it."""
+
+    scope: Scope
+    size: Size
+
+
 class View(Protocol):
     """Read-only window on one scope. Everything it returns belongs to `scope`; there is no way to ask for more.
 
@@ -277,6 +301,10 @@ class View(Protocol):
     @property
     def last_seq(self) -> int:
         """The newest event's place in the ledger, 0 when there is none."""
+        ...
+
+    def size(self) -> Size:
+        """Return how much the scope holds, without counting: the store keeps the figures in the transaction of every change."""
         ...
 
     def events(self, ids: Sequence[str]) -> list[Event]:
@@ -523,6 +551,10 @@ class Ledger(Protocol):
         Raises:
             ImportFormatError: A row is not what `export` writes. Nothing is stored.
         """
+        ...
+
+    def owners(self) -> list[Owner]:
+        """Return every owner that has something here, sorted by name, with what each holds."""
         ...
 
     def stats(self) -> Mapping[str, Any]:

@@ -435,6 +435,7 @@ class SkillCall(Frozen):
         tokens_out: Tokens received, over both tries.
         ms: Wall-clock milliseconds.
         note: Why the fallback answered, "" otherwise.
+        stats: What the model said of its work on its last reply (`ChatReply.stats`); of most models nothing.
     """
 
     skill: str
@@ -444,6 +445,7 @@ class SkillCall(Frozen):
     tokens_out: int = 0
     ms: float = 0.0
     note: str = ""
+    stats: Mapping[str, int | float | str] = Field(default_factory=dict)
 
 
 class SkillUsage(Frozen):
@@ -845,6 +847,7 @@ class MaintainReport(Frozen):
         vectors: Events whose vectors were made.
         vectors_missing: Events that the embedder has not come to.
         erased: Events of deleted items that were physically removed.
+        expired: Events whose time was over, physically removed with what was derived from them.
         usage: What it cost in model calls.
     """
 
@@ -856,6 +859,7 @@ class MaintainReport(Frozen):
     vectors: int = 0
     vectors_missing: int = 0
     erased: int = 0
+    expired: int = 0
     usage: Usage = Usage()
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tierkeep import learning, pipelines
+from tierkeep import keeping, learning, pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
 from tierkeep.errors import InputError, NotFoundError, ScopeError
 from tierkeep.questions import check_question, ids_of
@@ -27,6 +27,7 @@ from tierkeep.records import (
 )
 from tierkeep.retrieve.sessions import in_session
 from tierkeep.streaming import Narrated, Narration
+from tierkeep.telemetry import observed
 from tierkeep.twins import twin
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ScopedMemory:
 
     # ------------------------------------------------------------------------------------------------------- write
 
+    @observed
     def add(
         self,
         what: Addable | Sequence[Addable],
@@ -91,7 +93,7 @@ class ScopedMemory:
 
         Raises:
             InputError: Something cannot be used; nothing is stored.
-            WriteRejected: The guard refuses it; nothing is stored.
+            WriteRejected: The guard refuses it, or the owner's quota is used up (`QuotaExceeded`); nothing is stored.
             StorageError: The store cannot write; nothing is stored.
         """
         if origin is not None and not isinstance(origin, Origin):
@@ -102,13 +104,12 @@ class ScopedMemory:
         intake = memory._reader.read(what, self.scope, Defaults(role, speaker, at, session, origin, id, meta, derived_from))
         if not intake.drafts:
             return Receipt(session=session or self.scope.session or "", skipped=intake.skipped, notes=intake.notes)
-        deriving = memory._deriving
-        observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write, deriving.grant())
-        derived = deriving.notice(self.scope) or MaintainReport()
+        memory._keeping.make_room(intake.drafts, self)
+        observed = pipelines.observe(intake.drafts, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
+        derived = memory._deriving.notice(self.scope) or MaintainReport()
         if memory._indexing is not None:
             memory._indexing.notice(self.scope)
-        skipped = list(intake.skipped)
-        notes = list(intake.notes)
+        skipped, notes = list(intake.skipped), list(intake.notes)
         for index, (event, duplicate) in zip(intake.places, observed.events, strict=True):
             if duplicate:
                 skipped.append(Skipped(index=index, reason="duplicate", id=event.id))
@@ -124,6 +125,7 @@ class ScopedMemory:
             skipped=tuple(sorted(skipped, key=lambda one: one.index)), notes=tuple(notes),
         )  # fmt: skip
 
+    @observed
     def forget(self, *, ids: Sequence[str] | None = None, session: str | None = None, everything: bool = False) -> ForgetReport:
         """Remove events and everything derived from them, then look for traces in every table and file.
 
@@ -145,16 +147,17 @@ class ScopedMemory:
         memory = self._memory
         report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
         if memory._vectors is not None and report.events:
-            report = pipelines.let_go(report, memory._vectors, self.scope)
+            report = keeping.let_go(report, memory._vectors, self.scope)
         derived = memory._deriving.notice(self.scope) or MaintainReport()
         waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
         return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})
 
+    @observed
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, and derive what presets with their own records (hymem, dmem) have not come to.
 
         Unfinished conversations are read to their end, the vectors of an embedder that was used before are dropped, and what stood under
-        deleted items is physically removed.
+        deleted items, or has expired, is physically removed.
 
         Args:
             deadline_s: Seconds after which the rest is left for later; `pending` and `vectors_missing` then say how much.
@@ -166,16 +169,17 @@ class ScopedMemory:
             StorageError: The store cannot be read or written; what was derived before stays.
         """
         self._refuse_session("maintain")
-        memory = self._memory
-        began = memory._clock.monotonic()
+        memory, began = self._memory, self._memory._clock.monotonic()
+        expired = keeping.expire(self)
         made = self.index(deadline_s=deadline_s, tidy=True, progress=progress)
         left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
         derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
         from tierkeep.items import Items
 
-        erased = Items(self).purge().events
-        return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, "erased": erased})
+        erased = {"erased": Items(self).purge().events, "expired": expired}
+        return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, **erased})
 
+    @observed
     def index(self, *, deadline_s: float | None = None, tidy: bool = False, progress: Listener | None = None) -> MaintainReport:
         """Make now the vectors that are missing, of all of the owner's events; nothing without an embedder.
 
@@ -224,6 +228,7 @@ class ScopedMemory:
         self._refuse_session("undo")
         return self._memory._ledger.undo(self.scope)
 
+    @observed
     def restore(self, rows: Iterable[Mapping[str, Any]], *, trusted: bool) -> tuple[int, int]:
         """Write rows that `export` made into this scope, all or nothing; return (events, records) that were new.
 
@@ -237,7 +242,7 @@ class ScopedMemory:
 
         Raises:
             ImportFormatError: A row is not what `export` writes; nothing is stored.
-            WriteRejected: The guard refuses an event of an untrusted file; nothing is stored.
+            WriteRejected: The guard refuses an event of an untrusted file, or the owner's quota is used up; nothing is stored.
             ScopeError: This scope is bound to a session; an export has many.
         """
         self._refuse_session("restore")
@@ -245,13 +250,15 @@ class ScopedMemory:
             from tierkeep.guard.untrusted import UntrustedExport
 
             rows = UntrustedExport(self._memory._preset.write.guard, self.scope).rows(rows)
-        restored = self._memory._ledger.restore(self.scope, rows)
-        if self._memory._indexing is not None:
-            self._memory._indexing.notice(self.scope)
+        memory = self._memory
+        restored = memory._ledger.restore(self.scope, memory._keeping.within(rows, memory._ledger.view(self.scope)))
+        if memory._indexing is not None:
+            memory._indexing.notice(self.scope)
         return restored
 
     # -------------------------------------------------------------------------------------------------------- read
 
+    @observed
     def recall(
         self, question: str, *, budget: int | None = None, deadline_s: float | None = None, now: When | None = None,
         seen: Iterable[str] = (),
@@ -312,6 +319,7 @@ class ScopedMemory:
             told.leave()
             await asyncio.to_thread(told.close)
 
+    @observed
     def _ask(self, query: Query, allowance: Allowance) -> Answer:
         memory = self._memory
         answer = learning.ask(query, memory._ledger, memory._preset.read, allowance)

@@ -563,6 +563,27 @@ class AMemGuardSettings(_Group):
     lesson_overlap: float = Field(default=0.6, gt=0, le=1)
 
 
+class RetentionSettings(_Group):
+    """How much one owner's memory may hold, and for how long (`keeping.py`). None sets no limit.
+
+    Attributes:
+        max_events: Events of one owner (ours).
+        max_chars: Characters of their texts together (ours).
+        when_full: What a write does that would pass a limit: "refuse" it, or forget the "oldest_first", from outside before all else.
+        slack: Share of the limit that is freed beyond what is needed then, so that not every write forgets (ours).
+        days: Days after which an event expires, counted from the time it was said at (ours).
+        days_untrusted: The same for what came from outside and was not confirmed; the shorter of both holds (OWASP ASI06: expire memory
+            that is not verified).
+    """
+
+    max_events: int | None = Field(default=None, ge=1)
+    max_chars: int | None = Field(default=None, ge=1)
+    when_full: Literal["refuse", "oldest_first"] = "refuse"
+    slack: float = Field(default=0.05, ge=0, le=0.5)
+    days: float | None = Field(default=None, gt=0, le=365_000)
+    days_untrusted: float | None = Field(default=None, gt=0, le=365_000)
+
+
 class TurnSettings(_Group):
     """What an integration recalls and keeps around one turn of an agent (`turns.py`, `toolbox.py`).
 
@@ -610,6 +631,7 @@ class Settings(_Group):
     safeharbor: SafeHarborSettings = SafeHarborSettings()
     amemguard: AMemGuardSettings = AMemGuardSettings()
     turns: TurnSettings = TurnSettings()
+    retention: RetentionSettings = RetentionSettings()
     timezone: str = "UTC"
     index_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     answer_items: int = Field(default=10, ge=1)

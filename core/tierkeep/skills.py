@@ -98,7 +98,7 @@ class Skills:
             except (ModelReplyError, ValidationError, ValueError, RecursionError) as error:
                 if isinstance(error, ModelReplyError):
                     # The reply came and was paid for; its own count is lost with it, so ours stands in.
-                    spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply)))
+                    spent.append(ChatReply(error.reply, None, price - max_tokens, self._counter.count(error.reply), error.stats))
                 note = f"the reply does not fit: {_first_line(error)}"
                 continue
             except ModelError as error:
@@ -134,6 +134,7 @@ class Skills:
                 "tokens_out": sum(answer.tokens_out for answer in spent),
                 "ms": round((self._clock.monotonic() - began) * 1000, 3),
                 "note": note,
+                "stats": dict((spent[-1].stats if spent else None) or {}),
             }
         )
         allowance.book(call, admitted)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,16 @@ __all__ = ["NAME", "bind", "register"]
 NAME = "tierkeep_bounded"
 #: Queries that are worked on at once, so that memory stays linear in the number of slots.
 BLOCK = 512
-#: The cache that each attention module is about to attend to. An entry lives from the module's start to its attention.
-_bound: WeakKeyDictionary[nn.Module, BoundedCache] = WeakKeyDictionary()
+
+
+class _About(threading.local):
+    """Which module is about to attend to which cache, in each thread: from the module's start to its attention."""
+
+    module: nn.Module | None = None
+    cache: BoundedCache | None = None
+
+
+_about = _About()
 
 
 def register() -> None:
@@ -32,9 +40,9 @@ def register() -> None:
     AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def bind(module: nn.Module, cache: BoundedCache) -> None:
-    """Say to which cache an attention module is about to attend."""
-    _bound[module] = cache
+def bind(module: nn.Module | None, cache: BoundedCache | None) -> None:
+    """Say to which cache an attention module of this thread is about to attend; None for one that is not ours."""
+    _about.module, _about.cache = module, cache
 
 
 def bounded_attention(
@@ -46,7 +54,8 @@ def bounded_attention(
     A module that is not bound attends as it would without us, through the model's own mask.
     """
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    cache = _bound.pop(module, None)
+    cache = _about.cache if _about.module is module else None
+    bind(None, None)
     if cache is None:
         if softcap is None:
             plain: Tensor

@@ -71,13 +71,15 @@ def convert(source: Path, model: PreTrainedModel, config: Mapping[str, Any] | No
     about |= {ours: str(known[theirs]) for theirs, ours in _SETTINGS.items() if theirs in known}
     gates = GateSet.built(tensors, about, source)
     gates.check(layout)
-    extra = sorted(set(gates.layers) - {str(layer) for layer in layout.attention}, key=int)
-    if extra:
-        raise InputError(f"{source.name} has gates for layers {', '.join(extra)}, which the model does not have")
     gates.about["hidden"] = str(gates.gate(min(layout.attention)).w1.out_features)
     return gates
 
 
+#: What damaged bytes lead to in torch's reader.
+_DAMAGES = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, MemoryError,
+    struct.error,
+)  # fmt: skip
 _SETTINGS = {"retention_gate_bias_init": "bias_init", "memory_size": "M_train", "max_seq_len": "T_train", "retention_weight": "lambda_cap"}
 
 
@@ -94,13 +96,23 @@ def read_published(source: Path) -> dict[str, Tensor]:
     except UnpicklingError as error:
         reason = str(error).splitlines()[-1] if "GLOBAL" not in str(error) else _forbidden(str(error))
         raise InputError(f"{source} is refused: it holds more than tensors, and could run code ({reason})", field="source") from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, struct.error) as error:  # what damaged bytes lead to
+    except _DAMAGES as error:
         raise InputError(f"{source} is no file of tensors that torch saved ({type(error).__name__}: {error})", field="source") from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
         raise InputError(f"{source} holds no table of tensors by name", field="source")
+    odd = sorted(str(name) for name, tensor in loaded.items() if not _is_plain(tensor))
+    if odd:
+        raise InputError(f"{source} has tensors that are no weights of a network: {', '.join(odd[:6])}", field="source")
     return {str(name): tensor for name, tensor in loaded.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether all numbers of a tensor are here, dense and real; a view may claim to be far larger than the file."""
+    if tensor.is_nested or tensor.is_meta or tensor.layout is not torch.strided or not tensor.is_floating_point():
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _forbidden(message: str) -> str:

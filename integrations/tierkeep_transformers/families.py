@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -44,7 +45,7 @@ class Layout:
         """The decoder's configuration."""
         return self.decoder.config
 
-    @property
+    @cached_property
     def cache_argument(self) -> str:
         """What the model calls its cache: `cache`, and before transformers 5.24 `past_key_values`."""
         return "cache" if "cache" in inspect.signature(type(self.decoder).forward).parameters else "past_key_values"
@@ -62,6 +63,7 @@ def layout_of(model: PreTrainedModel) -> Layout:
     Raises:
         SettingsError: It is no decoder whose layers can be bounded.
     """
+    _refuse_compiled(model)
     if not isinstance(model, PreTrainedModel):
         raise SettingsError(f"hand over a decoder such as AutoModelForCausalLM.from_pretrained(…), not a {type(model).__name__}")
     if model.config.is_encoder_decoder:
@@ -84,6 +86,15 @@ def layout_of(model: PreTrainedModel) -> Layout:
         depth=config.num_hidden_layers,
         activation=str(getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", "silu")),
     )
+
+
+def _refuse_compiled(model: Any) -> None:
+    """Refuse what torch.compile made, in each of its forms: the graph would not run our hooks, or run those of one moment for ever."""
+    parts = [model, *model.modules()] if isinstance(model, nn.Module) else []
+    if hasattr(model, "_orig_mod") or any(
+        part._compiled_call_impl is not None or hasattr(part.forward, "_torchdynamo_orig_callable") for part in parts
+    ):
+        raise SettingsError("a compiled model cannot be bounded, because hooks do not run in its graph: hand over the model itself")
 
 
 def _is_attention(module: nn.Module) -> bool:

@@ -98,6 +98,9 @@ class GateSet(nn.Module):
         Raises:
             SettingsError: A layer has none, or one for another model.
         """
+        check_identity(self.about, layout)
+        if more := sorted(int(layer) for layer in self.layers if int(layer) not in layout.attention):
+            raise SettingsError(f"there is a gate for layer {more[0]}, which the model does not have: they were made for another model")
         for layer in layout.attention:
             if layer not in self:
                 raise SettingsError(f"the gates have none for layer {layer}: they were made for another model")
@@ -131,6 +134,11 @@ class GateSet(nn.Module):
         """
         write_gates(path, self.state_dict(), self.about)
 
+    def place(self, layout: Layout) -> None:
+        """Move each gate to where its layer is."""
+        for index, module in layout.attention.items():
+            self.gate(index).to(next(module.parameters()).device)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: PreTrainedModel | None = None) -> GateSet:
         """Read gates from a file.
@@ -147,15 +155,13 @@ class GateSet(nn.Module):
         gates = cls.built(tensors, about, path)
         if model is not None:
             layout = layout_of(model)
-            check_identity(about, layout)
             gates.check(layout)
             if about.get("act", layout.activation) != layout.activation:
                 _LOG.warning("these gates have the activation %s, the model %s", about["act"], layout.activation)
             if "act" not in about:
                 for gate in gates.layers.values():
                     cast(RetentionGate, gate).activation = layout.activation
-            for index, module in layout.attention.items():
-                gates.gate(index).to(next(module.parameters()).device)
+            gates.place(layout)
         return gates
 
     @classmethod
@@ -168,7 +174,7 @@ class GateSet(nn.Module):
             path: The file, for messages.
 
         Raises:
-            InputError: A tensor is missing, has the wrong shape, or is none of a gate's.
+            InputError: A tensor is missing, has the wrong shape, is not finite, or is none of a gate's.
         """
         parts: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -191,6 +197,8 @@ def _built(layer: int, parts: Mapping[str, Tensor], activation: str, path: str |
     if not fits or parts["bias"].shape != second.shape[:1]:
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(parts.items()))
         raise InputError(f"the gate of layer {layer} in {path} has shapes that do not fit together: {shapes}", field="path")
+    if not all(bool(tensor.isfinite().all()) for tensor in parts.values()):
+        raise InputError(f"the gate of layer {layer} in {path} has numbers that are not finite: its training failed", field="path")
     gate = RetentionGate(first.shape[1], second.shape[0], hidden=first.shape[0], activation=activation)
     gate.load_state_dict(dict(parts))
     return gate

@@ -33,7 +33,6 @@ class Slots:
         masked: Whether some slots in use do not count.
         state: What is kept by row of the batch rather than by slot, such as the last queries. The first dimension is the batch.
         peak: The most slots that were in use at once.
-        evicted: Slots that each head has lost, the most of any head.
         scale: What the layer multiplies attention logits with, for policies that look at the last queries.
         softcap: What it squeezes them into, or None.
     """
@@ -50,7 +49,7 @@ class Slots:
         """Forget everything."""
         self._columns: dict[str, Tensor] = {}
         self.state: dict[str, Tensor] = {}
-        self.length = self.seen = self.fresh = self.peak = self.evicted = 0
+        self.length = self.seen = self.fresh = self.peak = 0
         self.masked = False
 
     # ---------------------------------------------------------------------------------------------------------- reading
@@ -92,6 +91,16 @@ class Slots:
         if not self.masked:
             return torch.full((self.batch, self.heads), self.length, device=self.position.device)
         return self["valid"].sum(-1)
+
+    def given(self) -> Tensor:
+        """Return how many tokens each row was given, padding not counted: (batch,)."""
+        padding = self.state.get("padding")
+        return torch.full((self.batch,), self.seen, device=self.position.device) if padding is None else self.seen - padding
+
+    @property
+    def evicted(self) -> int:
+        """Tokens that a head has lost, padding not counted, the most of any head."""
+        return int((self.given()[:, None] - self.held()).max()) if self.room else 0
 
     def place(self) -> Tensor:
         """Return positions counted from each row's first real token: (batch, KV heads, slots)."""
@@ -144,7 +153,6 @@ class Slots:
             valid: Which of them count, the same shape; None when all do.
         """
         kept = index.shape[2]
-        self.evicted = max(self.evicted, self.seen - kept)
         if valid is not None and not self.masked:
             self._begin_mask(self.batch, self.heads, index.device)
         shrink = self.room > 2 * (self.most + _LEAST) and kept <= self.most  # after a prompt read in one go
@@ -176,7 +184,7 @@ class Slots:
         self._columns = {name: column.clone() for name, column in columns.items()}
         self.state = {name: tensor.clone() for name, tensor in state.items()}
         self.length, self.seen, self.masked = self.room, seen, "valid" in columns
-        self.peak, self.evicted = self.length, seen - self.length
+        self.peak = self.length
 
     def _begin_mask(self, batch: int, heads: int, device: torch.device) -> None:
         self.masked = True
@@ -184,19 +192,23 @@ class Slots:
             self._columns["valid"] = torch.ones(batch, heads, self.room, dtype=torch.bool, device=device)
 
     def _mark_start(self, real: Tensor, positions: Tensor) -> None:
-        """Note where each row's first real token stands, for those who count from there."""
+        """Note where each row's first real token stands, for those who count from there, and how much of the row is padding."""
         never = torch.iinfo(torch.int32).max
         first = torch.where(real, positions, never).amin(-1)
         known = self.state.get("start")
         if known is None:  # nothing was padded before this call
             known = torch.full_like(first, 0 if self.seen else never)
         self.state["start"] = torch.minimum(known, first)
+        padding = (~real).sum(-1)
+        self.state["padding"] = self.state["padding"] + padding if "padding" in self.state else padding
 
     def _reserve(self, needed: int, new: Mapping[str, Tensor]) -> None:
-        """Make room. Below what is held anyway it grows by doubling; above, it takes what a call needs."""
+        """Make room. Below what is held anyway it grows by a quarter; above, it takes what a call needs."""
+        if not torch.is_inference_mode_enabled():  # what inference mode made may not be written to outside of it
+            self._columns = {name: column.clone() if column.is_inference() else column for name, column in self._columns.items()}
         if needed <= self.room and all(name in self._columns for name in new):
             return
-        room = max(needed, min(self.most + _LEAST, max(2 * self.room, _LEAST))) if needed > self.room else self.room
+        room = max(needed, min(self.most + _LEAST, max(self.room + self.room // 4, _LEAST))) if needed > self.room else self.room
         for name, rows in new.items():
             column = rows.new_empty((*rows.shape[:2], room, *rows.shape[3:]))
             if name in self._columns:

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tierkeep.errors import InputError, SettingsError, TierkeepError
+from tierkeep_transformers.loading import check_source, check_tokenizer
 from tierkeep_transformers.training.card import card
 from tierkeep_transformers.training.checkpoints import latest, load_checkpoint, save_checkpoint
 from tierkeep_transformers.training.distil import GateTraining, endless, run
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(given: argparse.Namespace, console: Console) -> int:
     settings = _settings(given)
+    if given.budget >= given.length:
+        raise SettingsError(f"--budget is below --length, or nothing is ever evicted; they are {given.budget} and {given.length}")
     start = _start(given.out, given.resume)
     model, tokenizer = _loaded(given)
     windows = read_text(given.text, tokenizer, given.length)
@@ -78,8 +81,8 @@ def _train(given: argparse.Namespace, console: Console) -> int:
                 save_checkpoint(checkpoints, training, same)
 
         done = run(
-            training, feed, validation=windows.validation(given.batch, held_out) if settings.method != "spkv" else (),
-            validate_every=given.validate_every, on_step=on_step, stop=lambda: bool(stop),
+            training, feed, validation=windows.validation(given.batch, held_out), validate_every=given.validate_every, on_step=on_step,
+            stop=lambda: bool(stop),
         )  # fmt: skip
     if not done:
         save_checkpoint(checkpoints, training, same)
@@ -125,6 +128,7 @@ def _loaded(given: argparse.Namespace) -> tuple[PreTrainedModel, Any]:
         known["revision"] = given.revision
     dtype = given.dtype if given.dtype == "auto" else getattr(torch, given.dtype)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    check_source(given.model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(given.model, **known)
         model = AutoModelForCausalLM.from_pretrained(given.model, dtype=dtype, **known)
@@ -132,6 +136,7 @@ def _loaded(given: argparse.Namespace) -> tuple[PreTrainedModel, Any]:
         reason = str(error).splitlines()[0]
         hint = "" if given.allow_download else "; --model is a folder with config.json, weights and tokeniser, or add --allow-download"
         raise InputError(f"no model could be loaded from {given.model}: {reason}{hint}", field="model") from error
+    check_tokenizer(tokenizer, given.model)
     try:
         return model.to(device), tokenizer
     except (RuntimeError, AssertionError) as error:

@@ -236,10 +236,10 @@ def test_doctor_proves_and_leaves_nothing_behind(filled: Any) -> None:
 
 
 def test_doctor_proves_each_framework(filled: Any) -> None:
-    for framework in ("langchain", "llama_index.core", "smolagents"):
+    for framework in ("langchain", "llama_index.core", "smolagents", "llguidance", "transformers"):
         pytest.importorskip(framework)
     checks = {check["name"]: check for check in filled.json("doctor")["checks"]}
-    assert all(checks[name]["ok"] for name in ("langchain", "llamaindex", "smolagents"))
+    assert all(checks[name]["ok"] for name in ("langchain", "llamaindex", "smolagents", "transformers"))
     assert filled.json("doctor", "--quick")["active"]["events"] == "2"
 
 

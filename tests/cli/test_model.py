@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tierkeep.testing.openai_server import Fault, OpenAIServer
 
@@ -70,3 +73,20 @@ def test_the_rules_answer_is_streamed_in_one_piece(shell: Any) -> None:
     assert printed.exit_code == 0
     assert "Anselmo" in printed.stdout.splitlines()[0]
     assert shell.error("ask", " ", "--stream", code=2)["type"] == "InputError"
+
+
+def test_a_model_may_run_here(shell: Any, tmp_path: Path) -> None:
+    for framework in ("torch", "transformers", "llguidance"):
+        pytest.importorskip(framework)
+    from tierkeep_transformers.proof import tiny_model
+
+    for part in tiny_model():
+        part.save_pretrained(tmp_path / "tiny")
+    answer = told(shell).json("ask", "Who fixed the boiler?", "--model", f"transformers:{tmp_path / 'tiny'}")
+    assert "Anselmo" in answer["text"]  # the rules', where the model says nonsense
+    assert answer["trace"][0]["skills"]
+    assert answer["trace"][0]["skills"][0]["stats"]["policy"] == "none"
+    printed = shell("ask", "Who fixed the boiler?", "--model", "transformers:nowhere", "--explain")
+    assert printed.exit_code == 0 and "fallback" in printed.stdout
+    said = shell.error("ask", "x?", "--model", "transformers:nowhere", "--base-url", "http://127.0.0.1:1/v1", code=2)["message"]
+    assert "--base-url names a server" in said

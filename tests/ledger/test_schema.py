@@ -95,6 +95,8 @@ def test_a_version_1_store_gets_its_batches_in_order(tmp_path: Path) -> None:
     connection.execute("DROP INDEX events_in_quarantine")
     for table in ("embedded", "vectors", "embedders", "guard_log", "reviews", "elevations", "unembedded", "confirmations", "seals"):
         connection.execute(f"DROP TABLE {table}")
+    for column in ("events", "chars"):
+        connection.execute(f"ALTER TABLE scopes DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     assert schema.migrate(connection) == 1
     plan = connection.execute("EXPLAIN QUERY PLAN SELECT max(tx) FROM batches WHERE scope = 1 AND tx > 5").fetchall()
@@ -102,6 +104,23 @@ def test_a_version_1_store_gets_its_batches_in_order(tmp_path: Path) -> None:
     assert "batches_in_order (scope=? AND tx>?)" in plan[0][-1]
     with opened(path) as ledger:
         assert ledger.verify().ok
+
+
+def test_a_version_4_store_gets_its_events_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    filled(path, "kept", "zwölf 漢字 🐱")
+    connection = sqlite3.connect(path, isolation_level=None)
+    for column in ("events", "chars"):
+        connection.execute(f"ALTER TABLE scopes DROP COLUMN {column}")
+    connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    with opened(path) as ledger:
+        ((_, size),) = ledger.owners()
+        assert size == (2, len("kept" "zwölf 漢字 🐱"))
+        assert ledger.verify().ok
+    raw(path, "UPDATE scopes SET chars = chars + 1")
+    with opened(path) as ledger:
+        assert any("counters" in problem for problem in ledger.verify().problems)
 
 
 def test_a_later_step_migrates_a_full_store_and_is_all_or_nothing(tmp_path: Path) -> None:

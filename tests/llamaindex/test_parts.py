@@ -169,7 +169,7 @@ def test_a_chat_model_counts_asks_and_waits_no_longer_than_it_may() -> None:
 
     chat = LlamaIndexChat(llm_that(say, prompt_tokens=7, completion_tokens=2), extra={"temperature": 0.0})
     reply = chat.complete(ChatRequest("answer", "Be brief.", "Hello?"))
-    assert reply[2:] == (7, 2) and asked == [("system", "Be brief."), ("user", "Hello?")]
+    assert reply[2:4] == (7, 2) and asked == [("system", "Be brief."), ("user", "Hello?")]
     with pytest.raises(ModelReplyError, match="holds no JSON object"):
         chat.complete(ChatRequest("answer", "Be brief.", "Hello?", schema=SCHEMA))
     assert json.dumps(SCHEMA) in asked[2][1]

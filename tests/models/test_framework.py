@@ -39,7 +39,7 @@ def test_the_shape_is_said_in_the_prompt() -> None:
 
 
 def test_tokens_are_the_models_count_or_an_estimate() -> None:
-    assert chat("Lisbon", None, 7, 3).complete(PLAIN)[2:] == (7, 3)
+    assert chat("Lisbon", None, 7, 3).complete(PLAIN)[2:4] == (7, 3)
     estimated = chat("Lisbon").complete(PLAIN)
     assert estimated.tokens_in > 0 and estimated.tokens_out > 0
 

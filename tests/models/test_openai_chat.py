@@ -17,7 +17,7 @@ import pytest
 import tierkeep
 from tierkeep.errors import InputError, ModelError, ModelReplyError, SettingsError
 from tierkeep.models.openai import OpenAIChat
-from tierkeep.protocols import ChatModel, ChatRequest
+from tierkeep.protocols import ChatModel, ChatReply, ChatRequest
 from tierkeep.testing.chat import SCHEMA, ChatModelContract
 from tierkeep.testing.openai_server import Fault, OpenAIServer, Request
 from tierkeep.tokens import EstimateCounter
@@ -103,7 +103,7 @@ class TestContract(ChatModelContract):
 def test_the_request_and_the_reply(talk: Any) -> None:
     chat, server = talk(["Paris it is"], extra={"seed": 7})
     reply = chat.complete(ask(max_tokens=99, temperature=0.5))
-    assert reply == ("Paris it is", None, 9, 3)
+    assert reply == ChatReply("Paris it is", None, 9, 3)
     (sent,) = server.requests
     assert sent.body == {
         "model": "m",
@@ -150,7 +150,7 @@ def test_missing_usage_is_estimated(talk: Any) -> None:
     chat, _ = talk(["Paris it is"], server={"usage": False})
     reply = chat.complete(ask())
     count = EstimateCounter().count
-    assert reply[2:] == (count(SYSTEM) + count(SECRET), count("Paris it is"))
+    assert reply[2:4] == (count(SYSTEM) + count(SECRET), count("Paris it is"))
 
 
 @pytest.mark.parametrize("usage", [{"prompt_tokens": -1, "completion_tokens": "many"}, "free", [], {"prompt_tokens": True}])
@@ -313,7 +313,7 @@ def test_fields_that_a_server_does_not_take_are_left_out(talk: Any) -> None:
 )
 def test_the_object_is_found(talk: Any, text: str) -> None:
     chat, _ = talk([text])
-    assert chat.complete(ask(SCHEMA)) == (text, FITS, 9, len(text.split()))
+    assert chat.complete(ask(SCHEMA)) == ChatReply(text, FITS, 9, len(text.split()))
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_a_stream_has_its_reply_at_the_end(talk: Any) -> None:
         assert next(stream) == "Paris"
         assert stream.reply is None
         assert list(stream) == [" it", " is"]
-    assert stream.reply == ("Paris it is", None, 9, 3)
+    assert stream.reply == ChatReply("Paris it is", None, 9, 3)
     assert list(stream) == []
     assert server.requests[0].body["stream"] is True
 
@@ -466,7 +466,7 @@ def test_a_stream_without_usage_is_estimated(talk: Any) -> None:
     chat, _ = talk(["Paris it is"], server={"usage": False})
     stream = chat.stream(ask())
     assert "".join(stream) == "Paris it is"
-    assert stream.reply[2:] == (EstimateCounter().count(SYSTEM) + EstimateCounter().count(SECRET), EstimateCounter().count("Paris it is"))
+    assert stream.reply[2:4] == (EstimateCounter().count(SYSTEM) + EstimateCounter().count(SECRET), EstimateCounter().count("Paris it is"))
 
 
 def test_a_server_without_stream_options(talk: Any) -> None:

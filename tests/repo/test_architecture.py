@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 
 VOCABULARY = {"errors", "records", "allowance", "protocols", "settings"}
-FOUNDATIONS = {"bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts"}
+FOUNDATIONS = {
+    "bounds", "terms", "sentences", "dates", "tokens", "rendering", "plans", "clock", "skills", "streaming", "twins", "prompts",
+    "telemetry",
+}  # fmt: skip
 STAGES = {
     "guard", "write", "route", "tiers", "compose", "answer", "validate", "retrieve", "ledger", "models", "importers", "strategies",
 }  # fmt: skip
@@ -45,11 +48,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "background": VOCABULARY,
     "deriving": VOCABULARY | {"accounts", "background", "pipelines"},
     "indexing": VOCABULARY | FOUNDATIONS | {"background", "deriving"},
+    "keeping": VOCABULARY | {"presets", "scoped"},  # both: the types, for the checker only
+    "moving": VOCABULARY,
+    "erasing": VOCABULARY | {"scoped"},  # scoped: the type, for the checker only
+    # erasing, moving: the work behind its verbs; ledger: putting back a file that no ledger has open; scoped: the type
+    "operating": VOCABULARY | FOUNDATIONS | {"erasing", "ledger", "moving", "scoped"},
     "presets": BELOW_MEMORY,
     "gating": BELOW_MEMORY | {"guarding"},  # guarding: the type, for the checker only
     "guarding": BELOW_MEMORY | {"gating", "scoped"},  # scoped: the type, for the checker only
-    "scoped": BELOW_MEMORY | {"guarding", "items", "memory"},  # memory: the type, for the checker only
-    "memory": BELOW_MEMORY | {"scoped"},
+    "scoped": BELOW_MEMORY | {"guarding", "items", "keeping", "memory"},  # memory: the type, for the checker only
+    "memory": BELOW_MEMORY | {"keeping", "operating", "scoped"},
     "toolbox": VOCABULARY | FOUNDATIONS | {"questions", "scoped"},
     "conditions": {"errors"},
     "item_intake": VOCABULARY | FOUNDATIONS | {"admitting"},
@@ -63,7 +71,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exporting": VOCABULARY | {"importers"},  # importers: the marks of a line, which are read there
     "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
     # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
-    "cli": {PUBLIC, "errors", "records", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard"},
+    "cli": {
+        PUBLIC, "errors", "records", "allowance", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard",
+        "erasing", "moving",  # the types of reports
+    },
 }
 #: (importing module, imported module): why it may.
 IMPORT_EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -87,6 +98,8 @@ ONLY_IN: dict[str, set[str]] = {
     "sentence_transformers": {"models"},
     "torch": {"models", "guard.safeharbor.train"},
     "chromadb": {"models", "ledger"},
+    "psycopg": {"ledger"},
+    "psycopg_pool": {"ledger"},
     "phonenumbers": {"guard"},
     "stdnum": {"guard"},
     "matplotlib": {"evaluate"},
@@ -96,6 +109,8 @@ ONLY_IN: dict[str, set[str]] = {
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
     "tierkeep_mcp": {"cli"},
+    "opentelemetry": {"telemetry"},
+    "tierkeep_transformers": {"cli.model"},  # --model transformers:FOLDER, imported when it is asked for
     "pytest": {"testing"},
     "hypothesis": {"testing"},
 }
@@ -273,7 +288,9 @@ FRAMEWORKS = {
     "tierkeep_langchain": {"langchain", "langchain_core", "langgraph", "langchain_classic"},
     "tierkeep_llamaindex": {"llama_index"},
     "tierkeep_smolagents": {"smolagents"},
-    "tierkeep_transformers": {"torch", "transformers", "safetensors", "llguidance", "matplotlib", "rich"},
+    "tierkeep_transformers": {
+        "torch", "transformers", "safetensors", "llguidance", "matplotlib", "rich", "tokenizers", "jinja2",  # the last two come with it
+    },
     "tierkeep_mcp": {"mcp", "uvicorn"},
     "tierkeep_hermes": {"agent", "hermes_constants"},  # Hermes agent's own modules
 }

@@ -92,6 +92,8 @@ def changed(tensors: dict[str, Tensor], what: str) -> dict[str, Tensor]:
         tensors["layers.1.w2.weight"] = torch.zeros(2, 9)
     elif what == "foreign":
         tensors["layers.1.w3.weight"] = torch.zeros(1)
+    elif what == "finite":
+        tensors["layers.1.w1.bias"] = torch.full((8,), torch.nan)
     else:
         tensors["layers.1.bias"] = torch.zeros(2, dtype=torch.int64)
     return tensors
@@ -101,8 +103,9 @@ def changed(tensors: dict[str, Tensor], what: str) -> dict[str, Tensor]:
     ("what", "message"),
     [
         ("missing", r"lacks layers\.1\.w2"), ("shape", "layer 1.*do not fit"), ("foreign", r"layers\.1\.w3"), ("type", r"layers\.1\.bias"),
+        ("finite", "layer 1.*not finite"),
     ],
-    ids=["missing", "shape", "foreign", "type"],
+    ids=["missing", "shape", "foreign", "type", "finite"],
 )  # fmt: skip
 def test_a_gate_that_is_not_whole_is_refused(tmp_path: Path, what: str, message: str) -> None:
     path = tmp_path / "gates.safetensors"
@@ -191,7 +194,7 @@ def test_other_variants_and_strange_files_are_refused(tmp_path: Path, capsys: py
         convert(source, base, {"retention_gate": "rg10"})
     with pytest.raises(SettingsError, match="hidden states of 32"):
         convert(source, model(hidden_size=64))
-    with pytest.raises(InputError, match="layers 1, which"):
+    with pytest.raises(SettingsError, match="layer 1, which"):
         convert(source, model(num_hidden_layers=1))
     torch.save([torch.zeros(1)], source)
     with pytest.raises(InputError, match="no table of tensors"):
@@ -201,3 +204,20 @@ def test_other_variants_and_strange_files_are_refused(tmp_path: Path, capsys: py
         convert(source, base)
     assert main([str(tmp_path / "none.pth"), str(tmp_path / "out"), "--model", str(tmp_path)]) == 2
     assert "no model of transformers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(8, 32).to_sparse(), torch.empty(8, 32, device="meta"), torch.ones(8, 32, dtype=torch.complex64),
+        torch.ones(8, 32, dtype=torch.int64), torch.ones(1).expand(1 << 22, 1 << 22),
+    ],
+    ids=["sparse", "meta", "complex", "whole", "larger-than-its-file"],
+)  # fmt: skip
+def test_tensors_that_are_no_weights(tmp_path: Path, tensor: Tensor) -> None:
+    base, source = model(), tmp_path / "trimkv_weights.pth"
+    theirs = published(base)
+    theirs["model.layers.1.self_attn.retention_gate.linear1.weight"] = tensor
+    torch.save(theirs, source)
+    with pytest.raises(InputError, match=r"no weights of a network: model\.layers\.1"):
+        convert(source, base)

@@ -181,6 +181,13 @@ def test_the_newer_of_two_equal_slots_stays() -> None:
 @pytest.mark.parametrize(
     "make",
     [
+        lambda g: StreamingLLM(budget=1.5),  # type: ignore[arg-type]
+        lambda g: StreamingLLM(budget=True, sinks=0),
+        lambda g: StreamingLLM(budget=[8, None]),  # type: ignore[list-item]
+        lambda g: RandomEviction(budget="8"),  # type: ignore[arg-type]
+        lambda g: StreamingLLM(budget=8, buffer=2.5),  # type: ignore[arg-type]
+        lambda g: StreamingLLM(budget=8, recent=1.5),  # type: ignore[arg-type]
+        lambda g: StreamingLLM(budget=8, sinks=1.5),  # type: ignore[arg-type]
         lambda g: H2O(budget=8, recent_frac=1.5),
         lambda g: H2O(budget=8, recent_frac=-0.1),
         lambda g: SnapKV(budget=8, window=9),
@@ -203,6 +210,7 @@ def test_the_newer_of_two_equal_slots_stays() -> None:
         lambda g: HeadMix(dynamic=H2O(budget=8), static={}, sinks=-1),
     ],
     ids=[
+        "budget-fraction", "budget-bool", "budget-none", "budget-text", "buffer-fraction", "recent-fraction", "sinks-fraction",
         "share-high", "share-low", "window-over-budget", "window-0", "kernel-even", "kernel-negative", "pool", "alpha-0", "lazy-window",
         "lazy-fraction", "form", "no-gates", "threshold-1", "spkv-window", "horizon-0", "floor", "ceiling", "mix-joint", "mix-recent",
         "mix-sinks",
@@ -216,6 +224,7 @@ def test_bad_numbers_are_refused(make: Any) -> None:
 def test_defaults_of_windows_give_way_to_a_small_budget() -> None:
     assert [SnapKV(budget=1024).window, SnapKV(budget=16).window] == [32, 8]
     assert [LazyEviction(budget=1024).window, LazyEviction(budget=16).window, LazyEviction(budget=16).buffer] == [64, 8, 8]
+    assert [RandomEviction(budget=one).recent for one in (1024, 16, 1, [1024, 16])] == [32, 8, 0, 8]
     assert [SPKV(budget=1024, gates=any_gates()).window, SPKV(budget=16, gates=any_gates()).window] == [128, 8]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -123,3 +124,31 @@ def test_a_padded_row_is_the_row_alone(model: Any, policies: dict[str, Policy], 
 @pytest.mark.parametrize("codec", [Int8(), Int4(), RotatedInt4(group=4), ResidualInt4(group=8)], ids=lambda codec: codec.name)
 def test_a_padded_row_is_the_row_alone_in_fewer_bits(model: Any, policies: dict[str, Policy], codec: Codec) -> None:
     check(model, policies["snapkv"], codec)  # which reads stored keys a second time, to count votes
+
+
+@pytest.mark.parametrize("name", ["snapkv", "spkv", "dbtrimkv", "mix"])  # with a state of their own, or ragged heads
+def test_slots_and_state_follow_the_rows(model: Any, policies: dict[str, Policy], name: str) -> None:
+    """Rows that are repeated, picked and put in another order go on as they would have."""
+    if model.config.model_type != "qwen3":
+        pytest.skip("rows are followed alike in every family")
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(1, 64, (2, 32), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, :9] = 0
+    with torch.no_grad(), attach(model, policies[name]) as bounded:
+
+        def read(cache: Any, rows: list[int], start: int, stop: int) -> Any:
+            places = (mask[rows].cumsum(1) - 1).clamp(min=0)[:, start:stop]
+            return model(ids[rows, start:stop], attention_mask=mask[rows, :stop], position_ids=places, **bounded.past(cache)).logits
+
+        cache = bounded.new_cache()
+        read(cache, [0, 1], 0, 24)
+        repeated, picked, turned = (deepcopy(cache) for _ in range(3))
+        repeated.batch_repeat_interleave(2)
+        picked.batch_select_indices(torch.tensor([1]))
+        turned.reorder_cache(torch.tensor([1, 0]))
+        # In pieces, so that the window of the last queries is from before, and slots leave by it.
+        expected = torch.cat([read(cache, [0, 1], start, start + 2) for start in range(24, 32, 2)], 1)
+        for other, rows in ((repeated, [0, 0, 1, 1]), (picked, [1]), (turned, [1, 0])):
+            said = torch.cat([read(other, rows, start, start + 2) for start in range(24, 32, 2)], 1)
+            torch.testing.assert_close(said, expected[rows], atol=1e-9, rtol=0)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from tierkeep.errors import InputError, ModelError, SettingsError
-from tierkeep_transformers import GateSet, StepReport, TrainSettings, TrimKV, train_gates
+from tierkeep_transformers import SPKV, DBTrimKV, GateSet, Policy, StepReport, TrainSettings, TrimKV, train_gates
 from tierkeep_transformers.families import layout_of
-from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.training import GateTraining, hard_scores
 from tierkeep_transformers.training.checkpoints import KEPT, latest, load_checkpoint, save_checkpoint
 from tierkeep_transformers.training.distil import endless, run
@@ -185,6 +185,12 @@ def test_going_on_otherwise_is_refused(tmp_path: Path, model: PreTrainedModel) -
         load_checkpoint(path, training, {"text": "b"})
     with pytest.raises(SettingsError, match="made for"):
         load_checkpoint(path, GateTraining(small(2), settings, length=LENGTH), {"text": "a"})
+    kept = load_file(path / "optimizer.safetensors")
+    first = next(name for name in kept if name.endswith("/exp_avg"))
+    for wrong in ({}, {**kept, first: torch.zeros(3)}, {**kept, "layers.9.bias/step": torch.zeros(())}, dict(list(kept.items())[:-1])):
+        save_file(wrong, path / "optimizer.safetensors")
+        with pytest.raises(InputError, match="optimiser does not fit the gates"):
+            load_checkpoint(path, GateTraining(model, settings, length=LENGTH), {"text": "a"})
     (path / "optimizer.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged"):
         load_checkpoint(path, training, {"text": "a"})
@@ -242,11 +248,25 @@ def test_a_generator_that_ends_is_named() -> None:
         train_gates(small(), [torch.zeros(3)], TrainSettings(**SETTINGS))
 
 
-def test_spkv_becomes_sparse_and_is_measured_with_its_own_policy(model: PreTrainedModel) -> None:
+@pytest.mark.parametrize(
+    ("method", "kind"), [("trimkv", TrimKV), ("dbtrimkv", DBTrimKV), ("spkv", SPKV)], ids=["trimkv", "dbtrimkv", "spkv"]
+)
+def test_gates_are_measured_with_the_policy_that_they_are_for(model: PreTrainedModel, method: str, kind: type[Policy]) -> None:
+    settings = TrainSettings(**{**SETTINGS, "method": method, "steps": 1, "window": 100})
+    training = GateTraining(model, settings, length=LENGTH)
+    with training.running():
+        ours = training.measure([task(4, 3)])
+        named = training.measure([task(4, 3)], lambda gates, budget: _tight(kind, gates, budget))
+    assert ours == named and list(ours) == [4, 8, 16]
+
+
+def _tight(kind: type[Policy], gates: GateSet, budget: int) -> Policy:
+    return SPKV(budget=budget, window=budget, gates=gates) if kind is SPKV else kind(budget=budget, buffer=0, gates=gates)  # type: ignore[call-arg]
+
+
+def test_spkv_becomes_sparse_and_may_be_measured_with_another_policy(model: PreTrainedModel) -> None:
     reports: list[StepReport] = []
     settings = TrainSettings(**{**SETTINGS, "method": "spkv", "steps": 60, "window": 4})
-    with pytest.raises(SettingsError, match="policy="):
-        train_gates(model, batches(), settings, validation=batches())
     asked: list[int] = []
 
     def policy(gates: GateSet, budget: int) -> Policy:
@@ -265,9 +285,13 @@ def test_spkv_becomes_sparse_and_is_measured_with_its_own_policy(model: PreTrain
     [
         ({"budget": 0}, "budget="), ({"steps": 1.5}, "steps="), ({"lr": 0.0}, "lr="), ({"kl": 0.0, "ntp": 0.0}, "both 0"),
         ({"warmup": 1.0}, "warmup="), ({"method": "other"}, "method="), ({"form": "window"}, "form="), ({"bias": float("nan")}, "bias="),
-        ({"lambda_cap": -1.0}, "lambda_cap="),
+        ({"lambda_cap": -1.0}, "lambda_cap="), ({"budget": True}, "budget="), ({"lr": "1"}, "lr="), ({"kl": None}, "kl="),
+        ({"warmup": "a"}, "warmup="), ({"bias": None}, "bias="), ({"seed": "a"}, "seed="),
     ],
-    ids=["budget", "steps", "lr", "no-teacher", "warmup", "method", "form", "bias", "lambda"],
+    ids=[
+        "budget", "steps", "lr", "no-teacher", "warmup", "method", "form", "bias", "lambda", "budget-bool", "lr-text", "kl-none",
+        "warmup-text", "bias-none", "seed-text",
+    ],
 )  # fmt: skip
 def test_settings_are_checked(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):

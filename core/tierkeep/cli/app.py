@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from tierkeep import __version__
-from tierkeep.cli import bench, care, guard, maintain, mcp, read, safeharbor, write
+from tierkeep.cli import bench, care, guard, maintain, mcp, operate, read, safeharbor, write
 from tierkeep.cli.call import BAD_INPUT, DONE, INTERRUPTED
 from tierkeep.cli.output import Output
 
@@ -50,6 +50,7 @@ write.attach(app)
 read.attach(app)
 care.attach(app)
 maintain.attach(app)
+operate.attach(app)
 guard.attach(app)
 bench.attach(app)
 safeharbor.attach(app)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from tierkeep import Memory, TierkeepError
-from tierkeep.cli.output import Output
+from tierkeep.cli.output import Output, literal
 from tierkeep.errors import InputError, MissingExtraError, NotFoundError, ScopeError, SettingsError, WriteRejected
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store", "-s", envvar="TIERKEEP_STORE", show_default="your data folder", rich_help_panel=_PANEL,
-        help="Folder or file of the memory.",
+        help="Folder or file of the memory, or postgresql://…",
     ),
 ]  # fmt: skip
 _UserOption = Annotated[
@@ -78,11 +78,11 @@ class Call:
             NotFoundError: There is no store yet.
             StorageError: The store cannot be opened.
         """
-        if not create and not _exists(self.store):
+        if not create and not exists(self.store):
             raise NotFoundError(
                 f"there is no memory at {self.store} yet; add something first, or name another with --store"
             )
-        with Memory.open(self.store, seal=_seal(), **options) as memory:
+        with Memory.open(self.store, seal=seal(), **options) as memory:
             yield memory
 
     @contextmanager
@@ -112,12 +112,31 @@ class Call:
                 "whose memory? Pass --user NAME (or --agent, or --tenant), or set TIERKEEP_USER", field="user"
             )
 
+    def confirmed(self, question: str, done: str) -> bool:
+        """Ask whether to go on; return the answer.
+
+        Args:
+            question: What is asked.
+            done: What did not happen when the answer is no, such as "forgotten".
+
+        Raises:
+            InputError: Nobody can be asked.
+        """
+        if self.out.as_json:
+            raise InputError("with --json nobody can be asked: pass --yes")
+        self.out.err.print(literal(f"{question} [y/N] "), end="")
+        said = sys.stdin.readline().strip().lower()
+        if said in {"y", "yes"}:
+            return True
+        self.out.err.print(literal(f"\nNothing was {done}." if not said else f"Nothing was {done}."))
+        return False
+
     def owner(self, memory: Memory, *, bound: bool = True) -> ScopedMemory:
         """Return the owner's memory; narrowed by `--session` when `bound`."""
         return memory.scope(tenant=self.tenant, user=self.user, agent=self.agent, session=self.session if bound else None)
 
 
-def _seal() -> Seal | None:
+def seal() -> Seal | None:
     """Return the key of a sealed store, from TIERKEEP_SEAL_KEY and TIERKEEP_SEAL_ANCHOR; None where no key is set."""
     if not os.environ.get("TIERKEEP_SEAL_KEY"):
         return None
@@ -247,7 +266,8 @@ def _resolved(parameter: inspect.Parameter, hints: dict[str, Any]) -> inspect.Pa
     return parameter.replace(annotation=hints[parameter.name])
 
 
-def _exists(store: str) -> bool:
+def exists(store: str) -> bool:
+    """Return whether there may be a store."""
     if store == ":memory:" or "://" in store:
         return True
     try:

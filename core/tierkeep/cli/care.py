@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +15,7 @@ from rich.text import Text
 from tierkeep.cli import doctor as checks
 from tierkeep.cli.call import DONE, NOTHING, Call, command, guarded
 from tierkeep.cli.model import BaseUrl, EmbedderName, embedder
-from tierkeep.cli.output import Output, counted, facts, literal, rows, to_json
+from tierkeep.cli.output import Output, counted, facts, literal, rows, to_json, write_lines
 from tierkeep.errors import ImportFormatError, InputError, NotFoundError, StoreUnavailable
 from tierkeep.exporting import markdown
 from tierkeep.importers import ImportFile
@@ -52,7 +51,7 @@ def forget(call: Call, id: _ForgetIds = None, everything: _All = False, yes: _Ye
     if sum((bool(id), call.session is not None, everything)) != 1:
         raise InputError("say what to forget with exactly one of --session NAME, --id ID or --all")
     with call.mine(bound=False) as mine:
-        if not yes and not _confirmed(call, _what(call, id, dict(mine.sessions()))):
+        if not yes and not _sure(call, _what(call, id, dict(mine.sessions()))):
             return NOTHING
         if id:
             report = mine.forget(ids=id)
@@ -74,6 +73,10 @@ def _what(call: Call, ids: list[str] | None, sessions: Mapping[str, int]) -> str
     return f"the session {call.session!r} ({counted(sessions[call.session], 'event')})"
 
 
+def _sure(call: Call, what: str) -> bool:
+    return call.confirmed(f"Forget {what}? This cannot be undone.", "forgotten")
+
+
 def _forgotten(report: ForgetReport) -> list[Text]:
     derived = counted(report.records, "record")
     lines = [Text(f"Forgot {counted(report.events, 'event')} and {derived} derived from nothing else.")]
@@ -89,30 +92,24 @@ def _forgotten(report: ForgetReport) -> list[Text]:
     return lines
 
 
-def _confirmed(call: Call, what: str) -> bool:
-    if call.out.as_json:
-        raise InputError("with --json nobody can be asked: pass --yes to forget")
-    call.out.err.print(literal(f"Forget {what}? This cannot be undone. [y/N] "), end="")
-    said = sys.stdin.readline().strip().lower()
-    if said in {"y", "yes"}:
-        return True
-    call.out.err.print(literal("\nNothing was forgotten." if not said else "Nothing was forgotten."))
-    return False
-
-
 # ---------------------------------------------------------------------------------------------------- in and out
 
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write; else standard output.")
 ]
 _Format = Annotated[str, typer.Option("--format", help="jsonl, for programs, or markdown, for people.")]
+_AllAgents = Annotated[bool, typer.Option("--all-agents", help="Of this user under every agent, into a folder.")]
 _Force = Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")]
 _Input = Annotated[str, typer.Argument(metavar="FILE", help="File written by export; - reads standard input.")]
 _Untrusted = Annotated[bool, typer.Option("--untrusted", help="Somebody else made the file: quote it, never trust it.")]
 
 
-def export(call: Call, output: _Output = None, force: _Force = False, format: _Format = "jsonl") -> int:
+def export(
+    call: Call, output: _Output = None, force: _Force = False, format: _Format = "jsonl", all_agents: _AllAgents = False
+) -> int:
     """Write everything of one owner as JSON lines, of which `tierkeep import` loses nothing, or as Markdown to read and edit.
+
+    With --all-agents, everything of a user under every agent, as an access request asks for: a folder with a file for each memory.
 
     Example: tierkeep export --user ana -o ana.jsonl
 
@@ -120,15 +117,43 @@ def export(call: Call, output: _Output = None, force: _Force = False, format: _F
     """
     if format not in _EXPORTS:
         raise InputError(f"there is no export format {format!r}; the formats are: {', '.join(_EXPORTS)}", field="format")
+    if all_agents:
+        return _export_all(call, output, format)
     with call.mine(bound=False) as mine:
         lines = _EXPORTS[format](mine)
         if output is None:
             for line in lines:
                 call.out.line(line)
             return DONE
-        count = _write(output, lines, force=force)
+        count = write_lines(output, lines, force=force)
     what = "row" if format == "jsonl" else "line"
     call.out.result({"file": str(output), "rows": count}, literal(f"{output}: {counted(count, what)} written."))
+    return DONE
+
+
+def _export_all(call: Call, folder: Path | None, format: str) -> int:
+    """Write a file for each memory of a user into a new folder, numbered, because an agent's name may be no name of a file."""
+    if not call.user or call.agent or folder is None:
+        raise InputError("--all-agents takes --user NAME, no --agent, and --output FOLDER (a new one)", field="all_agents")
+    if os.path.lexists(folder):
+        raise InputError(f"{folder} exists already: name a new folder", field="output")
+    with call.memory(derive="on_request") as memory:
+        found = memory.owners(tenant=call.tenant, user=call.user)
+        if not found:
+            raise NotFoundError("the store has nothing of this user")
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise StoreUnavailable(f"{folder} cannot be made: {error.strerror or error}", path=str(folder)) from error
+        written = []
+        for number, (scope, size) in enumerate(found, start=1):
+            file = f"{number:03d}.{'md' if format == 'markdown' else format}"
+            mine = memory.scope(tenant=scope.tenant, user=scope.user, agent=scope.agent)
+            write_lines(folder / file, _EXPORTS[format](mine), force=False)
+            written.append({"file": file, "tenant": scope.tenant, "user": scope.user, "agent": scope.agent, "events": size.events})
+        document = {"folder": str(folder), "memories": written}
+        write_lines(folder / "owners.json", iter([to_json(document)]), force=False)
+    call.out.result(document, literal(f"{folder}: {counted(len(written), 'memory', 'memories')} written; owners.json says whose each is."))
     return DONE
 
 
@@ -142,31 +167,6 @@ def _markdown(mine: ScopedMemory) -> Iterator[str]:
 
 
 _EXPORTS: dict[str, Callable[[ScopedMemory], Iterator[str]]] = {"jsonl": _jsonl, "markdown": _markdown}
-
-
-def _write(output: Path, lines: Iterator[str], *, force: bool) -> int:
-    """Write the lines beside the file, then put them in its place: a failure leaves an older export as it was.
-
-    The file beside it has a name that nobody can foresee, so that no link can lie in wait there, and only its owner may read it.
-    """
-    if os.path.lexists(output) and not force:
-        raise InputError(f"{output} exists already; pass --force to replace it", field="output")
-    count = 0
-    beside: str | None = None
-    try:
-        descriptor, beside = tempfile.mkstemp(prefix=".tierkeep-", suffix=".part", dir=output.parent)
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            for line in lines:
-                file.write(line + "\n")
-                count += 1
-        os.replace(beside, output)
-        beside = None
-    except OSError as error:
-        raise StoreUnavailable(f"{output} cannot be written: {error.strerror or error}", path=str(output)) from error
-    finally:
-        if beside is not None:
-            Path(beside).unlink(missing_ok=True)
-    return count
 
 
 def import_(call: Call, file: _Input, untrusted: _Untrusted = False) -> int:
@@ -244,10 +244,11 @@ def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl =
         found = checks.examine(memory) + ([] if quick else checks.integrations(memory))
         active = dict(memory.describe()) | {name: str(value) for name, value in memory.stats().items()}
     versions, extras = checks.versions(), checks.extras()
+    where = active["path"] if "://" in call.store else call.store  # an address may hold a password, which the store leaves out
     ok = all(check.ok for check in found)
     document = {
         "ok": ok,
-        "store": call.store,
+        "store": where,
         "checks": [check._asdict() for check in found],
         "active": active,
         "versions": versions,
@@ -260,7 +261,7 @@ def doctor(call: Call, embedder_name: EmbedderName = "none", base_url: BaseUrl =
         document,
         rows(("", "check", ""), marks),
         Text("\nActive", style="bold"),
-        facts({"path": call.store} | active),
+        facts(active | {"path": where}),
         Text("\nVersions", style="bold"),
         facts(versions),
         Text("\nExtras", style="bold"),

@@ -24,6 +24,8 @@ _INTEGRATIONS = {
     "langchain": ("langchain", "tierkeep_langchain.proof"),
     "llamaindex": ("llama-index-core", "tierkeep_llamaindex.proof"),
     "smolagents": ("smolagents", "tierkeep_smolagents.proof"),
+    # transformers itself comes with many things; llguidance is there for the sake of a local model
+    "transformers": ("llguidance", "tierkeep_transformers.proof"),
 }
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*).*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
 
@@ -94,7 +96,8 @@ def _integration(memory: Memory, name: str, module: str) -> Check:
         memory.scope(tenant=tenant, user=user).forget(everything=True)
     except (TierkeepError, ImportError) as error:
         return Check(name, False, f"{type(error).__name__}: {error}")
-    return Check(name, ok, f"{_version_of(_INTEGRATIONS[name][0])}: an agent recalls what it was told in another conversation")
+    version = _version_of(name) or _version_of(_INTEGRATIONS[name][0])
+    return Check(name, ok, f"{version}: an agent recalls what it was told in another conversation")
 
 
 def versions() -> dict[str, str]:

@@ -21,8 +21,15 @@ from tierkeep.records import MaintainReport
 if TYPE_CHECKING:
     from tierkeep.scoped import ScopedMemory
 
+#: What a model's name begins with when it is a folder, and runs here.
+_HERE = "transformers:"
+
 Model = Annotated[
-    str, typer.Option("--model", envvar="TIERKEEP_MODEL", help="A chat model to route, answer, judge and derive; none otherwise.")
+    str,
+    typer.Option(
+        "--model", envvar="TIERKEEP_MODEL",
+        help="A chat model to route, answer, judge and derive; none otherwise. transformers:FOLDER runs one here.",
+    ),
 ]
 BaseUrl = Annotated[
     str, typer.Option("--base-url", envvar="TIERKEEP_BASE_URL", help="Where an OpenAI-compatible server listens.")
@@ -54,13 +61,25 @@ def indexed(mine: ScopedMemory, out: Output, *, tidy: bool = False) -> Iterator[
 def chat_model(model: str, base_url: str) -> ChatModel | None:
     """Return the model that was asked for. Its key comes from TIERKEEP_API_KEY, or, for OpenAI itself, from OPENAI_API_KEY.
 
+    `transformers:FOLDER` names a model that runs here, from files that are here, with everything in its cache: which policy may drop
+    something is for an application to choose.
+
     Raises:
-        SettingsError: A server is named, and none of its models.
+        SettingsError: A server is named, and none of its models; or both a server and a folder.
+        MissingExtraError: The extra that runs the model is not installed.
     """
     if not model:
         if base_url:
             raise SettingsError("--base-url names a server, but --model does not say which of its models to use")
         return None
+    if model.startswith(_HERE):
+        if base_url:
+            raise SettingsError(f"--model {_HERE}… runs a model here, and --base-url names a server: leave out one of them")
+        if model == _HERE:
+            raise SettingsError(f"--model {_HERE}FOLDER names the folder of a model, and none is named")
+        from tierkeep_transformers.chat import TransformersChat
+
+        return TransformersChat(model.removeprefix(_HERE))
     from tierkeep.models.openai import OpenAIChat
 
     return OpenAIChat(model, base_url=base_url or None, api_key=os.environ.get("TIERKEEP_API_KEY") or None)

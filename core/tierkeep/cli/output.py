@@ -7,9 +7,12 @@ cursor, hide text or turn its direction.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -17,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierkeep import TierkeepError
-from tierkeep.errors import ImportFormatError
+from tierkeep.errors import ImportFormatError, InputError, StoreUnavailable
 from tierkeep.records import Answer, Evidence, EvidenceItem, SkillCall, Verdict
 
 #: C0 and C1 controls but tab and line feed; overrides of direction; invisible characters that hide text.
@@ -103,6 +106,31 @@ class Output:
         if isinstance(error, ImportFormatError):
             report |= {"path": error.path, "line": error.line}
         sys.stderr.write(to_json({"error": report}, indent=None) + "\n")
+
+
+def write_lines(output: Path, lines: Iterator[str], *, force: bool) -> int:
+    """Write the lines beside the file, then put them in its place: a failure leaves an older export as it was.
+
+    The file beside it has a name that nobody can foresee, so that no link can lie in wait there, and only its owner may read it.
+    """
+    if os.path.lexists(output) and not force:
+        raise InputError(f"{output} exists already; pass --force to replace it", field="output")
+    count = 0
+    beside: str | None = None
+    try:
+        descriptor, beside = tempfile.mkstemp(prefix=".tierkeep-", suffix=".part", dir=output.parent)
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            for line in lines:
+                file.write(line + "\n")
+                count += 1
+        os.replace(beside, output)
+        beside = None
+    except OSError as error:
+        raise StoreUnavailable(f"{output} cannot be written: {error.strerror or error}", path=str(output)) from error
+    finally:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
+    return count
 
 
 # ------------------------------------------------------------------------------------------------------ renderables
@@ -209,6 +237,7 @@ def _failed(verdict: Verdict) -> str:
 
 
 def _skill(made: SkillCall) -> str:
-    """Return one use of a model in a few words: "judge: model, 812+9 tokens"."""
+    """Return one use of a model in a few words: "judge: model, 812+9 tokens", and what the model says of its work."""
     note = f" ({made.note})" if made.note else ""
-    return f"{made.skill}: {made.answered_by}{note}, {made.tokens_in}+{made.tokens_out} tokens"
+    stats = f" [{', '.join(f'{name} {value}' for name, value in made.stats.items())}]" if made.stats else ""
+    return f"{made.skill}: {made.answered_by}{note}, {made.tokens_in}+{made.tokens_out} tokens{stats}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from tierkeep.errors import SettingsError, StoreCorrupt
 from tierkeep.ledger import chain
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.seal import Seal, StoreKey
 
 __all__ = ["check", "write"]
@@ -21,7 +21,7 @@ _MOST_BYTES = 4096
 _log = logging.getLogger("tierkeep.ledger")
 
 
-def check(connection: sqlite3.Connection, seal: Seal, key: StoreKey, where: str | None) -> None:
+def check(connection: Connection, seal: Seal, key: StoreKey, where: str | None) -> None:
     """Check that the store holds what its anchor has seen.
 
     Raises:
@@ -48,7 +48,7 @@ def check(connection: sqlite3.Connection, seal: Seal, key: StoreKey, where: str 
 
 
 def write(
-    connection: sqlite3.Connection, anchor: Path, key: StoreKey, last: chain.Tail | None, *, again: bool = False
+    connection: Connection, anchor: Path, key: StoreKey, last: chain.Tail | None, *, again: bool = False
 ) -> chain.Tail | None:
     """Note the newest entry, unless it is noted already; return it.
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.rows import dumps
 
 __all__ = [
-    "SALT_BYTES", "Tail", "batch_digest", "event_digest", "extend", "guard_digest", "link", "review_digest", "revision_digest", "salts",
-    "tail",
+    "EXTEND", "SALT_BYTES", "TAIL", "Tail", "batch_digest", "event_digest", "extend", "guard_digest", "link", "review_digest",
+    "revision_digest", "salts", "tail",
 ]  # fmt: skip
 
 SALT_BYTES = 16
+TAIL = "SELECT n, hash FROM chain ORDER BY n DESC LIMIT 1"
+EXTEND = "INSERT INTO chain(n, kind, digest, hash) VALUES(?, ?, ?, ?)"
 _START = b"\x00" * 32
 
 
@@ -78,18 +80,18 @@ def batch_digest(
     return hashlib.sha256(dumps(content).encode()).digest()
 
 
-def tail(connection: sqlite3.Connection) -> Tail:
+def tail(connection: Connection) -> Tail:
     """Return the newest entry."""
-    row = connection.execute("SELECT n, hash FROM chain ORDER BY n DESC LIMIT 1").fetchone()
+    row = connection.execute(TAIL).fetchone()
     return Tail(row[0], row[1]) if row else Tail(0, _START)
 
 
-def extend(connection: sqlite3.Connection, at: Tail, kind: str, digests: Iterable[bytes]) -> Tail:
+def extend(connection: Connection, at: Tail, kind: str, digests: Iterable[bytes]) -> Tail:
     """Write entries of one kind after `at`; return the new tail."""
     number, previous = at
     rows = []
     for digest in digests:
         number, previous = number + 1, link(previous, kind, digest)
         rows.append((number, kind, digest, previous))
-    connection.executemany("INSERT INTO chain(n, kind, digest, hash) VALUES(?, ?, ?, ?)", rows)
+    connection.executemany(EXTEND, rows)
     return Tail(number, previous)

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -208,14 +208,12 @@ class Connections:
             target, uri = self.claim.path.as_uri() + ("?immutable=1" if self._immutable else "?mode=ro"), True
         else:
             target, uri = str(self.claim.path), False
-        connection = sqlite3.connect(
-            target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+        made = sqlite3.connect(target, uri=uri, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
-            self._configure(connection)
+            self._configure(made)
         except sqlite3.OperationalError as error:
-            connection.close()
-            if self.read_only and not self._immutable and self._log_is_empty() and _code(error) in (
+            made.close()
+            if self.read_only and not self._immutable and self.log_bytes() == 0 and _code(error) in (
                 sqlite3.SQLITE_CANTOPEN,
                 sqlite3.SQLITE_READONLY,
             ):
@@ -224,15 +222,14 @@ class Connections:
                 return self._open()
             raise
         except BaseException:
-            connection.close()
+            made.close()
             raise
-        return connection
+        return made
 
-    def _log_is_empty(self) -> bool:
-        if self.claim is None:
-            return False
-        log = self.claim.path.with_name(self.claim.path.name + "-wal")
-        return not log.exists() or log.stat().st_size == 0
+    def log_bytes(self) -> int:
+        """Return the size of the write-ahead log; 0 when there is none."""
+        log = self.claim.path.with_name(self.claim.path.name + "-wal") if self.claim else None
+        return log.stat().st_size if log is not None and log.exists() else 0
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         synchronous = "FULL" if self._durability == "full" else "NORMAL"
@@ -269,6 +266,15 @@ class Connections:
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Lend this thread's connection for one read. Keep it short: a fork waits for it."""
         return self._lend(self._handle())
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend this thread's connection with every read of the block in one transaction."""
+        with self.reading() as connection, ExitStack() as ending:
+            if not connection.in_transaction:
+                connection.execute("BEGIN")
+                ending.callback(connection.execute, "ROLLBACK")
+            yield connection
 
     @contextmanager
     def _lend(self, handle: _Handle) -> Iterator[sqlite3.Connection]:

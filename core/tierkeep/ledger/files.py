@@ -16,7 +16,7 @@ from pathlib import Path
 from tierkeep.errors import InputError, StoreCorrupt, StoreUnavailable
 from tierkeep.ledger.schema import APPLICATION_ID
 
-__all__ = ["FILE_NAME", "Claim", "claim", "locate"]
+__all__ = ["FILE_NAME", "Claim", "check_store", "claim", "locate"]
 
 FILE_NAME = "tierkeep.db"
 _FILE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
@@ -138,6 +138,23 @@ def claim(path: Path) -> Claim:
     except OSError as error:
         raise _denied(path, error) from error
     return Claim(path, key)
+
+
+def check_store(path: Path) -> None:
+    """Refuse a file that is no store of ours, without opening one that this process has open through SQLite.
+
+    Raises:
+        StoreUnavailable: It cannot be read, or is a symbolic link.
+        StoreCorrupt: It is not a tierkeep store.
+    """
+    try:
+        _refuse_links(path)
+        with _guard:
+            if _key(path) in _inodes:
+                return
+            _check_header(path, has_log=False)
+    except OSError as error:
+        raise _denied(path, error) from error
 
 
 def _refuse_links(path: Path) -> None:

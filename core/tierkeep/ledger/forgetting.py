@@ -6,21 +6,23 @@ it is derived again. What is left of the dead in links and in the journal goes i
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tierkeep.ledger import scopes, vectors
 from tierkeep.ledger.canaries import Finder, spoken, words
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.ops import Change, RecordTable
 from tierkeep.ledger.rows import dumps, loads
-from tierkeep.ledger.sweeping import living, row_bytes, search
-from tierkeep.ledger.transactions import SqliteTransaction
-from tierkeep.records import Origin, Record
+from tierkeep.ledger.sweeping import row_bytes, search
+from tierkeep.ledger.transactions import TableTransaction
+from tierkeep.protocols import Forgotten, Size
+from tierkeep.records import ForgetReport, Origin, Record
 
-__all__ = ["Removal", "remove"]
+__all__ = ["FORGOTTEN", "Removal", "remove", "reported"]
 
+FORGOTTEN = "INSERT INTO forgotten(what, number, entry) VALUES(?, ?, ?)"
 _TELLING_ID = 12  # characters of an id that is looked for after its removal
 _REVIEWED = """SELECT entry FROM reviews WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))
     UNION ALL SELECT entry FROM elevations WHERE scope = ?1 AND seq IN (SELECT value FROM json_each(?2))"""
@@ -44,10 +46,31 @@ class Removal(NamedTuple):
     words: list[str]
 
 
+def reported(removal: Removal | None, prove: Callable[[Removal], tuple[int, list[str], str]]) -> Forgotten:
+    """Return what a ledger says of a removal.
+
+    Args:
+        removal: What went; None when there was nothing.
+        prove: Looks for what is left of it, after the commit: how many canaries, where any was found, and why that is not complete.
+    """
+    if removal is None:
+        return Forgotten(ForgetReport(), ())
+    canaries, residue, note = prove(removal)
+    report = ForgetReport(
+        events=removal.events,
+        records=removal.records,
+        canaries=canaries,
+        residue=tuple(residue),
+        complete=not residue and not note,
+        note=note or ("Terms of the removed text are still found; see residue." if residue else ""),
+    )
+    return Forgotten(report, removal.survivors)
+
+
 # ---------------------------------------------------------------------------------------------------- the tables
 
 
-def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event_ids: Sequence[str]) -> Removal | None:
+def remove(transaction: TableTransaction, connection: Connection, event_ids: Sequence[str]) -> Removal | None:
     """Remove events and everything derived from them; return what went, or None when none of them is there."""
     number = scopes.find(connection, transaction.view.scope)
     wanted = (number, dumps(list(event_ids)))
@@ -57,6 +80,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
         wanted,
     ).fetchall()
     if not rows:
+        scopes.drop_if_empty(connection, number)  # whom nothing but the guard's log knows
         return None
     table = transaction.table()
     reviews = connection.execute(_REVIEWED, (number, dumps([row[0] for row in rows]))).fetchall()
@@ -76,7 +100,7 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     rewritten = survivors + _unlink(table, connection, gone | dead, tainted)
     purged = _purge_journal(connection, number, gone | dead, dead | tainted, said)
     removed = words(said)
-    purged |= _purge_by_words(connection, number, removed)
+    purged |= _purge_by_words(connection, number, removed, transaction.living)
     vanished = {record for record in purged.values() if table.place(record) is None}
     purged |= _rows_of(connection, number, vanished)
     _blank_revisions(connection, number, vanished, purged)
@@ -84,23 +108,25 @@ def remove(transaction: SqliteTransaction, connection: sqlite3.Connection, event
     entries = [row[1] for row in rows] + [row[0] for row in reviews]  # the reviews went with their events
     entry = transaction.finish_batch("forget", events=sorted(entries), purged=sorted(purged))
     what = [("event", n, entry) for n in entries] + [("revision", row, entry) for row in purged]
-    connection.executemany("INSERT INTO forgotten(what, number, entry) VALUES(?, ?, ?)", what)
+    connection.executemany(FORGOTTEN, what)
+    scopes.grow(connection, number, Size(-len(rows), -sum(len(row[4]) for row in rows)))
     scopes.touch(connection, number)
     scopes.drop_if_empty(connection, number)
     return Removal(number, len(rows), len(dead), tuple(survivors), removed)
 
 
-def _drop_empty_sessions(connection: sqlite3.Connection, number: int) -> list[str]:
+def _drop_empty_sessions(connection: Connection, number: int) -> list[str]:
     """Remove the names of conversations that have no event left; return them."""
     rows = connection.execute(
-        "SELECT id, name FROM sessions WHERE scope = ? AND NOT EXISTS (SELECT 1 FROM events WHERE session = sessions.id)",
+        "SELECT id, name FROM sessions WHERE scope = ? "
+        "AND NOT EXISTS (SELECT 1 FROM events WHERE session = sessions.id AND +scope = sessions.scope)",
         (number,),
     ).fetchall()
-    connection.executemany("DELETE FROM sessions WHERE id = ?", [(row[0],) for row in rows])
+    connection.executemany("DELETE FROM sessions WHERE id = ? AND +scope = ?", [(row[0], number) for row in rows])
     return [row[1] for row in rows]
 
 
-def _closure(connection: sqlite3.Connection, table: RecordTable, ids: Sequence[str]) -> tuple[set[str], set[str]]:
+def _closure(connection: Connection, table: RecordTable, ids: Sequence[str]) -> tuple[set[str], set[str]]:
     """Ids of the records that die with these events, and of those that lose a part of what they rest on."""
     gone, dead, tainted = set(ids), set[str](), set[str]()
     waiting = deque(ids)
@@ -122,7 +148,7 @@ def _closure(connection: sqlite3.Connection, table: RecordTable, ids: Sequence[s
     return dead, tainted
 
 
-def _in_order(connection: sqlite3.Connection, table: RecordTable, ids: set[str]) -> list[Record]:
+def _in_order(connection: Connection, table: RecordTable, ids: set[str]) -> list[Record]:
     """The records with these ids in order of creation."""
     rows = connection.execute(
         "SELECT id FROM records WHERE scope = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY seq",
@@ -137,7 +163,7 @@ def _words_of(record: Record) -> Iterator[str]:
     yield from spoken(record.attrs)
 
 
-def _remove_records(connection: sqlite3.Connection, table: RecordTable, dead: set[str]) -> list[str]:
+def _remove_records(connection: Connection, table: RecordTable, dead: set[str]) -> list[str]:
     said: list[str] = []
     for record in _in_order(connection, table, dead):
         said.extend(_words_of(record))
@@ -146,7 +172,7 @@ def _remove_records(connection: sqlite3.Connection, table: RecordTable, dead: se
 
 
 def _blank(
-    connection: sqlite3.Connection, table: RecordTable, record: Record, gone: set[str], said: list[str]
+    connection: Connection, table: RecordTable, record: Record, gone: set[str], said: list[str]
 ) -> Record:
     """Empty a record of what it said, and of the sources that are gone; its authority stays and so never rises."""
     said.extend(_words_of(record))
@@ -177,7 +203,7 @@ def _blank(
     return blanked
 
 
-def _unlink(table: RecordTable, connection: sqlite3.Connection, gone: set[str], done: set[str]) -> list[Record]:
+def _unlink(table: RecordTable, connection: Connection, gone: set[str], done: set[str]) -> list[Record]:
     """Take links to the dead out of the living; return the records that changed."""
     rows = connection.execute("SELECT id, links FROM records WHERE scope = ? AND links <> '[]' ORDER BY seq", (table.number,))
     changed = []
@@ -196,7 +222,7 @@ def _unlink(table: RecordTable, connection: sqlite3.Connection, gone: set[str], 
 
 
 def _purge_journal(
-    connection: sqlite3.Connection, number: int, gone: set[str], records: set[str], said: list[str]
+    connection: Connection, number: int, gone: set[str], records: set[str], said: list[str]
 ) -> dict[int, str]:
     """Numbers of the journal rows that are about dead or blanked records or name a dead id, with their record."""
     purged: dict[int, str] = {}
@@ -220,12 +246,14 @@ def _names(image: dict[str, Any], gone: set[str]) -> bool:
     return any(link[1] in gone for link in image["links"])
 
 
-def _purge_by_words(connection: sqlite3.Connection, number: int, removed: list[str]) -> dict[int, str]:
+def _purge_by_words(
+    connection: Connection, number: int, removed: list[str], living: Callable[[Finder], set[str]]
+) -> dict[int, str]:
     """Journal rows that still hold a word of the removed text which nothing living holds."""
     question = "SELECT before, after, why, by, row, record FROM journal WHERE scope = ? AND salt IS NOT NULL"
     present: set[str] = set()
     search(connection, question, (number,), Finder(removed), present)
-    left = sorted(present - living(connection, Finder(sorted(present)), number)) if present else []
+    left = sorted(present - living(Finder(sorted(present)))) if present else []
     if not left:
         return {}
     finder, purged = Finder(left), dict[int, str]()
@@ -237,13 +265,13 @@ def _purge_by_words(connection: sqlite3.Connection, number: int, removed: list[s
     return purged
 
 
-def _rows_of(connection: sqlite3.Connection, number: int, records: set[str]) -> dict[int, str]:
+def _rows_of(connection: Connection, number: int, records: set[str]) -> dict[int, str]:
     """All journal rows of records that do not exist any more: half a history would look like a lost record."""
     question = "SELECT row, record FROM journal WHERE scope = ? AND record = ? AND salt IS NOT NULL"
     return dict(row for record in records for row in connection.execute(question, (number, record)))
 
 
-def _blank_revisions(connection: sqlite3.Connection, number: int, vanished: set[str], purged: dict[int, str]) -> None:
+def _blank_revisions(connection: Connection, number: int, vanished: set[str], purged: dict[int, str]) -> None:
     """Empty journal rows; the digest stays, so that the chain still holds. Ids of vanished records go too.
 
     A row that an earlier forget emptied may still name a record that lived on then and is gone now.
@@ -253,13 +281,13 @@ def _blank_revisions(connection: sqlite3.Connection, number: int, vanished: set[
         (number, dumps(sorted(vanished))),
     )
     connection.executemany(
-        "UPDATE journal SET record = ?, before = NULL, after = NULL, why = '', by = '', salt = NULL WHERE row = ?",
-        [("" if record in vanished else record, row) for row, record in purged.items()],
+        "UPDATE journal SET record = ?, before = NULL, after = NULL, why = '', by = '', salt = NULL WHERE row = ? AND +scope = ?",
+        [("" if record in vanished else record, row, number) for row, record in purged.items()],
     )
 
 
 def _write_states(
-    transaction: SqliteTransaction, table: RecordTable, rewritten: list[Record], others: set[str]
+    transaction: TableTransaction, table: RecordTable, rewritten: list[Record], others: set[str]
 ) -> None:
     """Give each living record whose history was purged a new last word in the journal."""
     for record in rewritten:

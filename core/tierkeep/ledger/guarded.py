@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused
 from tierkeep.ledger import chain, scopes, vectors
 from tierkeep.ledger.connections import translated
-from tierkeep.ledger.lexicon import indexed
+from tierkeep.ledger.engine import Connection
+from tierkeep.ledger.lexicon import RELEASED, indexed
 from tierkeep.ledger.rows import dumps, loads, refuse_nul
 from tierkeep.ledger.sealing import Sealer
 from tierkeep.protocols import Clock, View
 from tierkeep.records import MOST_REASONS, PARENTS, REASON_CODE, Authority, Event, GuardEntry, Scope
 
-__all__ = ["GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log"]
+__all__ = [
+    "GuardSide", "check_parents", "elevate", "entries_of", "issue", "redeem", "release", "write_log",
+]  # fmt: skip
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(REASON_CODE)
@@ -31,10 +33,15 @@ _INSERT = "INSERT INTO guard_log(entry, scope, at, verb, subject, reasons, by, s
 _LOG = """SELECT entry, at, verb, subject, reasons, by FROM guard_log WHERE scope = ? AND entry > ? ORDER BY entry LIMIT ?"""
 _KNOWN = """SELECT EXISTS(SELECT 1 FROM events WHERE scope = ?1 AND id = ?2) OR EXISTS(SELECT 1 FROM records WHERE scope = ?1 AND id = ?2)
     OR EXISTS(SELECT 1 FROM guard_log WHERE scope = ?1 AND subject = ?2)"""
-_RELEASED = """UPDATE lexicon SET terms = ?, asks = ?, length = ? WHERE scope = ? AND seq = ?"""
+_EXPIRED = "DELETE FROM confirmations WHERE expires <= ?"
+_ISSUED = "SELECT 1 FROM confirmations WHERE token = ?"
+_REVIEW = """INSERT INTO reviews(scope, seq, authority, salt, entry) VALUES(?, ?, ?, ?, ?)
+    ON CONFLICT(scope, seq) DO UPDATE SET authority = excluded.authority, salt = excluded.salt, entry = excluded.entry"""
+_ELEVATION = """INSERT INTO elevations(scope, seq, salt, entry) VALUES(?, ?, ?, ?)
+    ON CONFLICT(scope, seq) DO UPDATE SET salt = excluded.salt, entry = excluded.entry"""
 
 
-def entries_of(connection: sqlite3.Connection, number: int, after: int, limit: int) -> list[GuardEntry]:
+def entries_of(connection: Connection, number: int, after: int, limit: int) -> list[GuardEntry]:
     """Return the next lines of a scope's log."""
     rows = connection.execute(_LOG, (number, after, limit)).fetchall()
     return [
@@ -44,7 +51,7 @@ def entries_of(connection: sqlite3.Connection, number: int, after: int, limit: i
 
 
 def write_log(
-    connection: sqlite3.Connection, number: int, at: str, entries: Sequence[GuardEntry], tail: chain.Tail
+    connection: Connection, number: int, at: str, entries: Sequence[GuardEntry], tail: chain.Tail
 ) -> chain.Tail:
     """Append lines to a scope's log and to the chain; return the new tail.
 
@@ -59,7 +66,7 @@ def write_log(
     return chain.extend(connection, tail, "guard", digests)
 
 
-def _checked(connection: sqlite3.Connection, number: int, at: str, entry: GuardEntry) -> tuple[int, str, str, str, str, str]:
+def _checked(connection: Connection, number: int, at: str, entry: GuardEntry) -> tuple[int, str, str, str, str, str]:
     refuse_nul(entry.subject)
     known = _HASH.fullmatch(entry.subject) or connection.execute(_KNOWN, (number, entry.subject)).fetchone()[0]
     if not entry.subject or not known:
@@ -75,7 +82,7 @@ def _checked(connection: sqlite3.Connection, number: int, at: str, entry: GuardE
     return (number, at, entry.verb, entry.subject, dumps(list(entry.reasons)), entry.by)
 
 
-def release(connection: sqlite3.Connection, number: int, view: View, event_id: str, tail: chain.Tail, sealer: Sealer) -> chain.Tail:
+def release(connection: Connection, number: int, view: View, event_id: str, tail: chain.Tail, sealer: Sealer) -> chain.Tail:
     """Make a quarantined event data, found and embedded; return the chain's new tail.
 
     Raises:
@@ -89,18 +96,15 @@ def release(connection: sqlite3.Connection, number: int, view: View, event_id: s
     digest = chain.review_digest(salt, partition, (event.seq, event.id, int(Authority.DATA)))
     tail = chain.extend(connection, tail, "review", [digest])
     # A review whose seal did not hold was not honoured; this one takes its place.
-    connection.execute(
-        "INSERT OR REPLACE INTO reviews(scope, seq, authority, salt, entry) VALUES(?, ?, ?, ?, ?)",
-        (number, event.seq, int(Authority.DATA), salt, tail.n),
-    )
+    connection.execute(_REVIEW, (number, event.seq, int(Authority.DATA), salt, tail.n))
     sealer.review(view.scope, event.seq, int(Authority.DATA), tail.n)
-    connection.execute(_RELEASED, (*indexed(event.text, hidden=False), number, event.seq))
+    connection.execute(RELEASED, (*indexed(event.text, hidden=False), number, event.seq))
     if event.text.strip():
         vectors.miss(connection, number, event.seq)
     return tail
 
 
-def elevate(connection: sqlite3.Connection, number: int, view: View, event_id: str, tail: chain.Tail, sealer: Sealer) -> chain.Tail:
+def elevate(connection: Connection, number: int, view: View, event_id: str, tail: chain.Tail, sealer: Sealer) -> chain.Tail:
     """Give an event that its owner has confirmed authority to act; return the chain's new tail.
 
     Raises:
@@ -116,7 +120,7 @@ def elevate(connection: sqlite3.Connection, number: int, view: View, event_id: s
     digest = chain.review_digest(salt, view.scope.partition, (event.seq, event.id, int(Authority.ACT)))
     tail = chain.extend(connection, tail, "review", [digest])
     # An elevation whose seal did not hold was not honoured; this one takes its place.
-    connection.execute("INSERT OR REPLACE INTO elevations(scope, seq, salt, entry) VALUES(?, ?, ?, ?)", (number, event.seq, salt, tail.n))
+    connection.execute(_ELEVATION, (number, event.seq, salt, tail.n))
     sealer.elevation(view.scope, event.seq, tail.n)
     return tail
 
@@ -125,7 +129,7 @@ def elevate(connection: sqlite3.Connection, number: int, view: View, event_id: s
 
 
 def issue(
-    connection: sqlite3.Connection, scope: Scope, number: int, asked: tuple[bytes, str, float], now: float, sealer: Sealer
+    connection: Connection, scope: Scope, number: int, asked: tuple[bytes, str, float], now: float, sealer: Sealer
 ) -> None:
     """Keep a confirmation (token's SHA-256, subject, expiry), and drop those of every scope that have expired.
 
@@ -137,8 +141,8 @@ def issue(
         raise InputError("A confirmation's token is handed over as its SHA-256: 32 bytes.", field="token")
     if not math.isfinite(expires):
         raise InputError("A confirmation's expiry is not a finite number.", field="expires")
-    connection.execute("DELETE FROM confirmations WHERE expires <= ?", (now,))
-    if connection.execute("SELECT 1 FROM confirmations WHERE token = ?", (token,)).fetchone():
+    connection.execute(_EXPIRED, (now,))
+    if connection.execute(_ISSUED, (token,)).fetchone():
         raise InputError("This token was issued before; draw a fresh one.", field="token")
     about = hashlib.sha256(subject.encode()).digest()
     mac = sealer.confirmation(scope, token, about, expires + 0.0)
@@ -147,7 +151,7 @@ def issue(
     )
 
 
-def redeem(connection: sqlite3.Connection, scope: Scope, number: int, asked: tuple[bytes, str, float], sealer: Sealer) -> bool:
+def redeem(connection: Connection, scope: Scope, number: int, asked: tuple[bytes, str, float], sealer: Sealer) -> bool:
     """Use a confirmation (token's SHA-256, subject, now) up; return whether it fitted."""
     token, subject, now = asked
     about = hashlib.sha256(subject.encode()).digest()
@@ -164,10 +168,10 @@ def redeem(connection: sqlite3.Connection, scope: Scope, number: int, asked: tup
 
 
 class GuardSide:
-    """The guard's verbs of a transaction; `SqliteTransaction` has the rest."""
+    """The guard's verbs of a transaction; `TableTransaction` has the rest."""
 
     view: View
-    _connection: sqlite3.Connection
+    _connection: Connection
     _scope: Scope
     _clock: Clock
     _where: str | None

@@ -6,14 +6,18 @@ Stored terms and a question's terms must come from the same analysis, or they si
 
 from __future__ import annotations
 
-import sqlite3
-
+from tierkeep.ledger import scopes
+from tierkeep.ledger.engine import Connection
 from tierkeep.sentences import asks
 from tierkeep.terms import fingerprint, term_ids
 
-__all__ = ["indexed", "refresh"]
+__all__ = ["RELEASED", "indexed", "refresh", "renew", "stale"]
 
+RELEASED = "UPDATE lexicon SET terms = ?, asks = ?, length = ? WHERE scope = ? AND seq = ?"
 _PAGE = 2_000
+_REMEMBER = "INSERT INTO counters(name, value) VALUES('analysis', ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value"
+_TEXTS = """SELECT e.seq, e.text, e.authority = 0 AND r.seq IS NULL FROM events AS e
+    LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq WHERE e.scope = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""
 
 
 def indexed(text: str, *, hidden: bool) -> tuple[bytes, bool, int]:
@@ -25,27 +29,17 @@ def indexed(text: str, *, hidden: bool) -> tuple[bytes, bool, int]:
     return term_ids(shown).astype("<u4", copy=False).tobytes(), asks(shown), len(shown)
 
 
-def refresh(connection: sqlite3.Connection) -> bool:
+def refresh(connection: Connection) -> bool:
     """Make all terms again if they were made under another analysis; return whether that was needed.
 
     One transaction: a process that dies in it leaves the old terms, and the next open begins again.
     """
-    if _known(connection) == fingerprint():
+    if not stale(connection):
         return False
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _known(connection) != fingerprint():
-            after = 0
-            while page := connection.execute(
-                "SELECT e.scope, e.seq, e.text, e.authority = 0 AND r.seq IS NULL FROM events AS e "
-                "LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?", (after, _PAGE)
-            ).fetchall():
-                rows = [(*indexed(text, hidden=hidden == 1), scope, seq) for scope, seq, text, hidden in page]
-                connection.executemany("UPDATE lexicon SET terms = ?, asks = ?, length = ? WHERE scope = ? AND seq = ?", rows)
-                after = page[-1][1]
-            connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'generation'")
-            connection.execute("UPDATE scopes SET generation = (SELECT value FROM counters WHERE name = 'generation')")
-            connection.execute("INSERT OR REPLACE INTO counters VALUES('analysis', ?)", (fingerprint(),))
+        if stale(connection):
+            renew(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -54,6 +48,23 @@ def refresh(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _known(connection: sqlite3.Connection) -> int | None:
+def stale(connection: Connection) -> bool:
+    """Return whether the terms were made under another analysis than this one."""
+    return _known(connection) != fingerprint()
+
+
+def renew(connection: Connection) -> None:
+    """Make all terms again, inside a transaction. Every scope gets a new generation."""
+    for (scope,) in connection.execute("SELECT id FROM scopes ORDER BY id").fetchall():
+        after = 0
+        while page := connection.execute(_TEXTS, (scope, after, _PAGE)).fetchall():
+            rows = [(*indexed(text, hidden=hidden == 1), scope, seq) for seq, text, hidden in page]
+            connection.executemany(RELEASED, rows)
+            after = page[-1][0]
+        scopes.touch(connection, scope)
+    connection.execute(_REMEMBER, (fingerprint(),))
+
+
+def _known(connection: Connection) -> int | None:
     row = connection.execute("SELECT value FROM counters WHERE name = 'analysis'").fetchone()
     return None if row is None else int(row[0])

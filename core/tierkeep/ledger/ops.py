@@ -6,19 +6,19 @@ its changes or is refused; the transaction takes back what the batch had done un
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from tierkeep.errors import InputError, OpRefused
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_to_row
 from tierkeep.ledger.sealing import Sealer
 from tierkeep.records import Authority, Op, Origin, Record, Scope
 
-__all__ = ["Change", "RecordTable", "apply_op"]
+__all__ = ["INSERT", "Change", "RecordTable", "apply_op"]
 
 _PATCHABLE = frozenset(
     {"text", "key", "attrs", "sources", "links", "status", "valid_from", "valid_to", "observed_at", "stats"}
@@ -27,7 +27,7 @@ _STATUS_MOVES = {"active": {"active", "quarantined"}, "quarantined": {"quarantin
 """What `update` may do to a status. Ending a record's life is `supersede` or `retract`; taking that back is `undo`."""
 
 _COLUMNS = RECORD_COLUMNS.split(", ")
-_INSERT = "INSERT INTO records(seq, scope, {}) VALUES(?, ?, {})".format(RECORD_COLUMNS, ", ".join("?" * len(_COLUMNS)))
+INSERT = "INSERT INTO records(seq, scope, {}) VALUES(?, ?, {})".format(RECORD_COLUMNS, ", ".join("?" * len(_COLUMNS)))
 _REPLACE = "UPDATE records SET {} WHERE scope = ? AND id = ?".format(", ".join(f"{name} = ?" for name in _COLUMNS))  # noqa: S608 - constants
 _LOAD = " ".join((RECORDS, "AND id = ?"))
 _RECORDS_NAMED = " ".join((RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
@@ -56,7 +56,7 @@ class _Source(NamedTuple):
 class RecordTable:
     """The records of one scope, inside one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, scope: Scope, number: int, sealer: Sealer) -> None:
+    def __init__(self, connection: Connection, scope: Scope, number: int, sealer: Sealer) -> None:
         self._connection = connection
         self._sealer = sealer
         self.scope = scope
@@ -78,7 +78,7 @@ class RecordTable:
     def insert(self, record: Record, place: int | None = None) -> None:
         """Write a new record, at the end or where it once was."""
         row = record_to_row(record)
-        seq = self._connection.execute(_INSERT, (place, self.number, *row)).lastrowid
+        seq = self._connection.execute(INSERT, (place, self.number, *row)).lastrowid
         self._sealer.record(self.scope, seq or 0, row)
         self._write_provenance(record)
 

@@ -10,8 +10,8 @@ data that it is now.
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import date, datetime
 from itertools import groupby
 from typing import Annotated, Any
@@ -20,12 +20,12 @@ from pydantic import Field, ValidationError
 
 from tierkeep.errors import ImportFormatError, InputError, OpRefused, StoreUnavailable
 from tierkeep.ledger import scopes
-from tierkeep.ledger.connections import Connections
+from tierkeep.ledger.engine import Connection, Store
 from tierkeep.ledger.reading import RECORDS, records_of
 from tierkeep.ledger.rows import dumps, event_to_json, loads, record_from_json, record_to_json
 from tierkeep.ledger.seal import StoreKey
-from tierkeep.ledger.transactions import SqliteTransaction
-from tierkeep.ledger.views import SqliteView
+from tierkeep.ledger.transactions import TableTransaction
+from tierkeep.ledger.views import TableView
 from tierkeep.records import Authority, EventDraft, EventKind, Frozen, GuardEntry, Origin, Record, Role, Scope
 
 __all__ = ["FORMAT", "export", "restore"]
@@ -81,24 +81,18 @@ class _RevisionRow(Frozen):
 # --------------------------------------------------------------------------------------------------------- export
 
 
-def export(connections: Connections, scope: Scope, key: StoreKey | None = None) -> Iterator[dict[str, Any]]:
+def export(store: Store, scope: Scope, key: StoreKey | None = None) -> Iterator[dict[str, Any]]:
     """Yield the scope as JSON objects, as it stood when the first one was asked for.
 
     Raises:
         StoreUnavailable: Something was forgotten or restored meanwhile; export again.
     """
-    view = SqliteView(connections.reading, scope, key)
-    with connections.reading() as connection:
-        begun = not connection.in_transaction
-        if begun:
-            connection.execute("BEGIN")
-        try:
-            generation, last = view.generation, view.last_seq
-            header, records, revisions = _snapshot(connection, scope, key)
-            guard = [entry.model_dump(mode="json") for entry in view.guard_log()]
-        finally:
-            if begun:
-                connection.execute("ROLLBACK")
+    with store.snapshot() as connection:
+        view = TableView(lambda: nullcontext(connection), scope, key)
+        generation, last = view.generation, view.last_seq
+        header, records, revisions = _snapshot(connection, scope, key)
+        guard = [entry.model_dump(mode="json") for entry in view.guard_log()]
+    view = TableView(store.reading, scope, key)
     # A reader that does not know the guard's log reads every export that has none.
     yield {**header, "guard": len(guard)} if guard else header
     for event in view.scan():
@@ -107,21 +101,21 @@ def export(connections: Connections, scope: Scope, key: StoreKey | None = None) 
         yield {"event": event_to_json(event)}
     if view.generation != generation:
         message = "The scope lost something while it was exported, so the export is not whole; export it again."
-        raise StoreUnavailable(message, path=connections.where)
+        raise StoreUnavailable(message, path=store.where)
     yield from ({"record": record} for record in records)
     yield from ({"revision": revision} for revision in revisions)
     yield from ({"guard": entry} for entry in guard)
 
 
 def _snapshot(
-    connection: sqlite3.Connection, scope: Scope, key: StoreKey | None
+    connection: Connection, scope: Scope, key: StoreKey | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     number = scopes.find(connection, scope)
     rows = connection.execute(" ".join((RECORDS, "ORDER BY seq")), (number,)).fetchall()
     records = [record_to_json(record) for record in records_of(connection, scope, rows, key)]
     rows = connection.execute(
         "SELECT j.tx, b.at, j.op, j.record, j.before, j.after, j.why, j.by FROM journal AS j "
-        "JOIN batches AS b ON b.tx = j.tx WHERE j.scope = ? AND j.record <> '' ORDER BY j.row",
+        "JOIN batches AS b ON b.tx = j.tx AND +b.scope = j.scope WHERE j.scope = ? AND j.record <> '' ORDER BY j.row",
         (number,),
     ).fetchall()
     ranks = {tx: rank for rank, tx in enumerate(dict.fromkeys(row[0] for row in rows), start=1)}
@@ -152,7 +146,7 @@ def _snapshot(
 
 
 def restore(
-    transaction: SqliteTransaction, connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]
+    transaction: TableTransaction, connection: Connection, rows: Iterable[Mapping[str, Any]]
 ) -> tuple[int, int]:
     """Write exported rows inside a transaction; return (events, records) that were new.
 
@@ -165,7 +159,7 @@ def restore(
 class _Restore:
     """One restore: what was read so far, and where in the file it stands."""
 
-    def __init__(self, transaction: SqliteTransaction, connection: sqlite3.Connection) -> None:
+    def __init__(self, transaction: TableTransaction, connection: Connection) -> None:
         self._transaction = transaction
         self._connection = connection
         self._scope = transaction.view.scope

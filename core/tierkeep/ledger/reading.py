@@ -7,10 +7,10 @@ not hold is never returned: it is as if it were gone, and the log names its numb
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.rows import EVENT_COLUMNS, RECORD_COLUMNS, dumps, event_from_row, record_from_row
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.records import Authority, Event, Record, Scope
@@ -21,7 +21,8 @@ _log = logging.getLogger("tierkeep.ledger")
 
 EVENTS = " ".join(
     (
-        "SELECT", EVENT_COLUMNS, ", e.entry, r.authority, r.entry, x.entry FROM events AS e JOIN sessions AS s ON s.id = e.session",
+        "SELECT", EVENT_COLUMNS, ", e.entry, r.authority, r.entry, x.entry FROM events AS e",
+        "JOIN sessions AS s ON s.id = e.session AND +s.scope = e.scope",
         "LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq",
         "LEFT JOIN elevations AS x ON x.scope = e.scope AND x.seq = e.seq WHERE e.scope = ?",
     )
@@ -36,7 +37,7 @@ _MACS = """SELECT kind, number, mac FROM seals
     WHERE kind IN (SELECT value FROM json_each(?)) AND name = '' AND number IN (SELECT value FROM json_each(?))"""
 
 
-def events_of(connection: sqlite3.Connection, scope: Scope, rows: Iterable[Sequence[Any]], key: StoreKey | None) -> list[Event]:
+def events_of(connection: Connection, scope: Scope, rows: Iterable[Sequence[Any]], key: StoreKey | None) -> list[Event]:
     """Return the events of rows of `EVENTS`, with the authority that they have after review.
 
     Raises:
@@ -64,7 +65,7 @@ def events_of(connection: sqlite3.Connection, scope: Scope, rows: Iterable[Seque
     return events
 
 
-def records_of(connection: sqlite3.Connection, scope: Scope, rows: Iterable[Sequence[Any]], key: StoreKey | None) -> list[Record]:
+def records_of(connection: Connection, scope: Scope, rows: Iterable[Sequence[Any]], key: StoreKey | None) -> list[Record]:
     """Return the records of rows of `RECORDS`.
 
     Raises:
@@ -103,7 +104,7 @@ def sealed_elevation(scope: Scope, seq: int, entry: int) -> list[Any]:
     return [*scope.partition, seq, int(Authority.ACT), entry]
 
 
-def _macs(connection: sqlite3.Connection, kinds: Sequence[str], numbers: list[int]) -> dict[tuple[str, int], bytes]:
+def _macs(connection: Connection, kinds: Sequence[str], numbers: list[int]) -> dict[tuple[str, int], bytes]:
     return {(kind, number): mac for kind, number, mac in connection.execute(_MACS, (dumps(list(kinds)), dumps(numbers)))}
 
 

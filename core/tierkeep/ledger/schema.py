@@ -3,7 +3,8 @@
 Everything of one store is in one SQLite file, so that one transaction covers all of it.
 
 - `scopes`: one row per owner (tenant, user, agent), matched exactly. Every other table carries its number, which is never
-  given to another owner. `generation` changes when something a reader may have cached is gone.
+  given to another owner. `generation` changes when something a reader may have cached is gone. `events` and `chars` count its events
+  and the characters of their texts; every change of events changes them in the same transaction.
 - `sessions`: names of conversations, each owned by one scope; events carry the number.
 - `events`: what happened, immutable (a trigger refuses every UPDATE). `seq` orders the whole store, `position` one session.
   `salt` and `entry` tie the row to the hash chain.
@@ -296,7 +297,17 @@ def _keep_watch(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches, _keep_vectors, _keep_watch)
+def _count_events(connection: sqlite3.Connection) -> None:
+    """Version 5: how many events each owner has, and how many characters their texts have together."""
+    connection.execute("ALTER TABLE scopes ADD COLUMN events INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE scopes ADD COLUMN chars INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        """UPDATE scopes SET events = (SELECT count(*) FROM events WHERE scope = scopes.id),
+        chars = (SELECT coalesce(sum(length(text)), 0) FROM events WHERE scope = scopes.id)"""
+    )
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _order_batches, _keep_vectors, _keep_watch, _count_events)
 """Step i turns version i into version i + 1. A released step is never edited; a change of the tables is a new step."""
 
 SCHEMA_VERSION = len(STEPS)

@@ -12,13 +12,13 @@ journal still names.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tierkeep.errors import SettingsError, StoreCorrupt
 from tierkeep.ledger import anchors, chain
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.reading import EVENTS, RECORDS, sealed_elevation, sealed_event, sealed_record, sealed_review
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import Seal, StoreKey
@@ -61,7 +61,7 @@ class Sealer:
         key: The store's key.
     """
 
-    def __init__(self, connection: sqlite3.Connection, key: StoreKey | None) -> None:
+    def __init__(self, connection: Connection, key: StoreKey | None) -> None:
         self._connection = connection
         self.key = key
 
@@ -121,7 +121,7 @@ class Sealer:
 # ------------------------------------------------------------------------------------------------- all that is sealed
 
 
-def sealed_rows(connection: sqlite3.Connection) -> Iterator[Row]:
+def sealed_rows(connection: Connection) -> Iterator[Row]:
     """Yield every row that has a code in `seals`, as it stands in the store."""
     owners = _owners(connection)
     for number, owner in owners.items():
@@ -141,7 +141,7 @@ def sealed_rows(connection: sqlite3.Connection) -> Iterator[Row]:
     yield Row("head", tail.n, "", [tail.n, tail.hash])
 
 
-def _owners(connection: sqlite3.Connection) -> dict[int, Scope]:
+def _owners(connection: Connection) -> dict[int, Scope]:
     return {number: Scope(tenant=tenant, user=user, agent=agent) for number, tenant, user, agent in connection.execute(_OWNERS).fetchall()}
 
 
@@ -158,7 +158,7 @@ def _mark_rows(rows: Iterable[Sequence[Any]], owners: dict[int, Scope]) -> Itera
         yield Row("mark", scope, str(embedder), [*(owner.partition if owner else ("?", scope)), identity, dimension, seq])
 
 
-def waiting_rows(connection: sqlite3.Connection) -> Iterator[Waiting]:
+def waiting_rows(connection: Connection) -> Iterator[Waiting]:
     """Yield the confirmations that were issued and not used."""
     owners = _owners(connection)
     rows = connection.execute("SELECT token, scope, subject, expires, mac FROM confirmations").fetchall()
@@ -167,7 +167,7 @@ def waiting_rows(connection: sqlite3.Connection) -> Iterator[Waiting]:
         yield Waiting(token, [*(owner.partition if owner else ("?", scope)), token, subject, expires], mac)
 
 
-def seal_everything(connection: sqlite3.Connection, seal: Seal, store: str) -> StoreKey:
+def seal_everything(connection: Connection, seal: Seal, store: str) -> StoreKey:
     """Write every code anew under a key, inside a transaction; return the store's key."""
     key = seal.of_store(store)
     connection.execute("DELETE FROM seals")
@@ -183,13 +183,13 @@ def seal_everything(connection: sqlite3.Connection, seal: Seal, store: str) -> S
 # -------------------------------------------------------------------------------------------------------- opening
 
 
-def store_name(connection: sqlite3.Connection) -> str | None:
+def store_name(connection: Connection) -> str | None:
     """Return the name under which the store is sealed, or None when it bears no seal."""
     row = connection.execute("SELECT name FROM seals ORDER BY kind <> 'store' LIMIT 1").fetchone()
     return None if row is None else str(row[0])
 
 
-def is_own(connection: sqlite3.Connection, key: StoreKey | None) -> bool:
+def is_own(connection: Connection, key: StoreKey | None) -> bool:
     """Return whether the store is sealed with this very key, or with none when there is none."""
     row = connection.execute("SELECT kind, name, mac FROM seals ORDER BY kind <> 'store' LIMIT 1").fetchone()
     if key is None or row is None:
@@ -197,7 +197,7 @@ def is_own(connection: sqlite3.Connection, key: StoreKey | None) -> bool:
     return row[0] == "store" and key.holds(row[2], "store", [row[1]])
 
 
-def begin(connection: sqlite3.Connection, seal: Seal, where: str | None, sound: Callable[[], Sequence[str]]) -> StoreKey:
+def begin(connection: Connection, seal: Seal, where: str | None, sound: Callable[[], Sequence[str]]) -> StoreKey:
     """Seal a store that bears no seal, inside a transaction; return its key.
 
     Args:
@@ -225,7 +225,7 @@ def begin(connection: sqlite3.Connection, seal: Seal, where: str | None, sound: 
     return seal_everything(connection, seal, os.urandom(16).hex())
 
 
-def check_opening(connection: sqlite3.Connection, seal: Seal, store: str, where: str | None) -> StoreKey:
+def check_opening(connection: Connection, seal: Seal, store: str, where: str | None) -> StoreKey:
     """Check the key, the newest entries of the chain and the anchor of a sealed store; return its key.
 
     Raises:

@@ -9,22 +9,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tierkeep.errors import NotFoundError, SettingsError, StoreCorrupt
-from tierkeep.ledger import anchors, chain, forgetting, portable, schema, scopes, sealing, sweeping
+from tierkeep.allowance import Listener
+from tierkeep.errors import SettingsError, StoreCorrupt
+from tierkeep.ledger import anchors, backups, chain, forgetting, histories, portable, schema, scopes, sealing, statistics, sweeping
 from tierkeep.ledger.connections import Connections, Durability, translated
 from tierkeep.ledger.files import locate
-from tierkeep.ledger.rows import loads, record_from_json
 from tierkeep.ledger.seal import Seal, StoreKey
-from tierkeep.ledger.transactions import SqliteTransaction
+from tierkeep.ledger.transactions import TableTransaction
 from tierkeep.ledger.verification import verify
-from tierkeep.ledger.views import SqliteView
-from tierkeep.protocols import Clock, Forgotten
-from tierkeep.records import ForgetReport, Record, Revision, Scope, VerifyReport
+from tierkeep.ledger.views import TableView
+from tierkeep.protocols import Clock, Forgotten, Owner
+from tierkeep.records import Revision, Scope, VerifyReport
 
 __all__ = ["SqliteLedger"]
-
-_HISTORY = """SELECT j.tx, b.at, j.op, j.before, j.after, j.why, j.by FROM journal AS j JOIN batches AS b ON b.tx = j.tx
-    WHERE j.scope = ? AND j.record = ? ORDER BY j.row"""
 
 
 class SqliteLedger:
@@ -94,12 +91,12 @@ class SqliteLedger:
         """Whether the file or its folder may not be written, so that reads work and writes raise."""
         return self._connections.read_only
 
-    def view(self, scope: Scope) -> SqliteView:
+    def view(self, scope: Scope) -> TableView:
         """Return a read-only window on the scope."""
-        return SqliteView(self._connections.reading, scope, self._key)
+        return TableView(self._connections.reading, scope, self._key)
 
     @contextmanager
-    def transaction(self, scope: Scope) -> Iterator[SqliteTransaction]:
+    def transaction(self, scope: Scope) -> Iterator[TableTransaction]:
         """Begin an atomic change in the scope; waits for other writers.
 
         Raises:
@@ -134,17 +131,7 @@ class SqliteLedger:
             NotFoundError: This scope never had that record, or it was forgotten.
         """
         with self._connections.reading() as connection:
-            rows = connection.execute(_HISTORY, (scopes.find(connection, scope), record_id)).fetchall() if record_id else []
-        if not rows:
-            raise NotFoundError("This scope has no record with that id.", ids=(record_id,))
-
-        def image(text: str | None) -> Record | None:
-            return record_from_json(scope, loads(text)) if text else None
-
-        return [
-            Revision(tx=tx, at=at, op=op, before=image(before), after=image(after), why=why, by=by)
-            for tx, at, op, before, after, why, by in rows
-        ]
+            return histories.history(connection, scope, record_id)
 
     def forget(self, scope: Scope, event_ids: Sequence[str]) -> Forgotten:
         """Remove events and everything derived from them, then look for what is left of their rare terms.
@@ -159,18 +146,7 @@ class SqliteLedger:
             transaction.finish()
             transaction.end()
         self._note()
-        if removal is None:
-            return Forgotten(ForgetReport(), ())
-        canaries, residue, note = sweeping.prove(self._connections, removal.words, removal.scope)
-        report = ForgetReport(
-            events=removal.events,
-            records=removal.records,
-            canaries=canaries,
-            residue=tuple(residue),
-            complete=not residue and not note,
-            note=note or ("Terms of the removed text are still found; see residue." if residue else ""),
-        )
-        return Forgotten(report, removal.survivors)
+        return forgetting.reported(removal, lambda found: sweeping.prove(self._connections, found.words, found.scope))
 
     def sweep(self, canaries: Iterable[str]) -> list[str]:
         """Return where any of these terms is still found: "table.column" or "file:name"."""
@@ -201,6 +177,15 @@ class SqliteLedger:
         self._note()
         return restored
 
+    def backup(self, path: Path, *, replace: bool = False, listener: Listener | None = None) -> int:
+        """Copy the store into a file while it is written to, verify the copy, and return its bytes (`tierkeep.ledger.backups`)."""
+        return backups.backup(self._connections, self._key, path, replace=replace, listener=listener)
+
+    def owners(self) -> list[Owner]:
+        """Return every owner that has something here, sorted by name, with what each holds."""
+        with self._connections.reading() as connection:
+            return scopes.owners(connection)
+
     def stats(self) -> Mapping[str, Any]:
         """Return counts and sizes for the doctor."""
         with self._connections.reading() as connection:
@@ -212,9 +197,12 @@ class SqliteLedger:
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size", "freelist_count", "journal_mode")
             )
+            inside = statistics.contents(connection)
         return {
             **counts,
+            **inside,
             "bytes": pages * size,
+            "log_bytes": self._connections.log_bytes(),
             "free_bytes": free * size,
             "journal_mode": mode,
             "durability": self._durability,
@@ -268,7 +256,7 @@ class SqliteLedger:
         self._seal, self._key, self._anchored = new, key, None
         self._note(again=True)
 
-    def _begun(self, connection: sqlite3.Connection, scope: Scope) -> SqliteTransaction:
+    def _begun(self, connection: sqlite3.Connection, scope: Scope) -> TableTransaction:
         """Return a transaction; what is sealed meanwhile, or under another key, is not written to.
 
         Raises:
@@ -277,7 +265,7 @@ class SqliteLedger:
         where = self._connections.where
         if not sealing.is_own(connection, self._key):
             raise SettingsError(f"The store at {where} was sealed, or sealed anew, since it was opened here. Open it again with its key.")
-        return SqliteTransaction(connection, scope, self._clock, where, self._key)
+        return TableTransaction(connection, scope, self._clock, where, self._key)
 
     def _note(self, *, again: bool = False) -> None:
         """Bring the anchor level with what is committed; `again` to put it in place of one that another key made."""

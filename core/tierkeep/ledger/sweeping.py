@@ -10,12 +10,13 @@ from typing import Any
 from tierkeep.errors import StorageError
 from tierkeep.ledger.canaries import MAX_CANARIES, Finder
 from tierkeep.ledger.connections import Connections, translated
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.schema import TABLES
 
-__all__ = ["living", "prove", "row_bytes", "search", "sweep"]
+__all__ = ["RANDOM", "living", "prove", "row_bytes", "search", "sweep"]
 
 #: Columns of random bytes, hashes and numbers: a short word that stands in them is chance, and says nothing.
-_RANDOM = {
+RANDOM = {
     "journal.salt", "journal.digest", "vectors.vector", "seals.mac", "guard_log.salt", "reviews.salt", "confirmations.token",
     "confirmations.subject", "confirmations.mac",
 }  # fmt: skip
@@ -65,7 +66,7 @@ def _sweep_and_compact(
     return note, found
 
 
-def _real(connection: sqlite3.Connection, found: dict[str, set[str]], number: int) -> dict[str, set[str]]:
+def _real(connection: Connection, found: dict[str, set[str]], number: int) -> dict[str, set[str]]:
     """What of the terms found in a compacted file is residue.
 
     A compacted file holds columns and nothing else, so a term that no column holds is where two neighbours meet by chance;
@@ -90,7 +91,7 @@ def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _truncate_log(connection: sqlite3.Connection) -> str:
+def _truncate_log(connection: Connection) -> str:
     """Move the write-ahead log into the file and empty it; return why that was not possible, or ""."""
     (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
@@ -114,7 +115,7 @@ def row_bytes(row: Iterable[Any]) -> bytes:
     return b"".join(parts)
 
 
-def living(connection: sqlite3.Connection, finder: Finder, number: int) -> set[str]:
+def living(connection: Connection, finder: Finder, number: int) -> set[str]:
     """Terms that something living holds, in any scope: they cannot tell whether a removal was complete.
 
     The journal of the scope itself is left out: it is where a removed text would linger.
@@ -134,7 +135,7 @@ def living(connection: sqlite3.Connection, finder: Finder, number: int) -> set[s
 
 
 def search(
-    connection: sqlite3.Connection, question: str, values: Sequence[Any], finder: Finder, found: set[str]
+    connection: Connection, question: str, values: Sequence[Any], finder: Finder, found: set[str]
 ) -> None:
     """Add to `found` the terms in the rows of a question; stop when there is no other left to find."""
     block: list[bytes] = []
@@ -150,12 +151,12 @@ def search(
     finder.find(b"\n".join(block), found)
 
 
-def _in_tables(connection: sqlite3.Connection, finder: Finder, tables: Sequence[str]) -> dict[str, set[str]]:
+def _in_tables(connection: Connection, finder: Finder, tables: Sequence[str]) -> dict[str, set[str]]:
     """Where terms stand in columns: "table.column" and the terms."""
     places: dict[str, set[str]] = {}
     for table in tables:
         for _, name, *_ in connection.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall():
-            if f"{table}.{name}" in _RANDOM:
+            if f"{table}.{name}" in RANDOM:
                 continue
             hits = places.setdefault(f"{table}.{name}", set())
             search(connection, " ".join(("SELECT", _quoted(name), "FROM", _quoted(table))), (), finder, hits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
@@ -11,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError
-from tierkeep.ledger import chain, scopes, vectors
+from tierkeep.ledger import chain, scopes, sweeping, vectors
+from tierkeep.ledger.canaries import Finder
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.guarded import GuardSide, check_parents
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.ops import Change, RecordTable, apply_op
 from tierkeep.ledger.rows import derived_id, dumps, event_from_draft, event_to_row, loads, record_from_json, record_to_json, refuse_nul
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.ledger.sealing import Sealer
-from tierkeep.ledger.views import SqliteView
+from tierkeep.ledger.views import TableView
 from tierkeep.protocols import Appended, Clock, View
 from tierkeep.records import FROM_USER, Authority, Event, EventDraft, Op, Record, Scope
 
-__all__ = ["SqliteTransaction"]
+__all__ = ["TableTransaction"]
 
 _INSERT_EVENT = """INSERT INTO events(scope, session, seq, position, id, kind, role, speaker, text, at, ts, origin,
     authority, meta, salt, entry) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -31,8 +32,9 @@ _INSERT_LEXICON = """INSERT INTO lexicon(scope, seq, session, speaker, ts, terms
     VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_REVISION = """INSERT INTO journal(tx, scope, record, op, before, after, why, by, place, salt, digest)
     VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_LAST_POSITION = "SELECT max(position) FROM events WHERE session = ? AND +scope = ?"
 _LAST_BATCH = """SELECT tx FROM batches AS b WHERE scope = ? AND kind = 'ops'
-    AND NOT EXISTS (SELECT 1 FROM batches AS u WHERE u.undoes = b.tx) ORDER BY tx DESC LIMIT 1"""
+    AND NOT EXISTS (SELECT 1 FROM batches AS u WHERE u.undoes = b.tx AND +u.scope = b.scope) ORDER BY tx DESC LIMIT 1"""
 
 
 class _Placed(NamedTuple):
@@ -43,16 +45,16 @@ class _Placed(NamedTuple):
     duplicate: bool
 
 
-class SqliteTransaction(GuardSide):
+class TableTransaction(GuardSide):
     """One atomic change in one scope (`tierkeep.protocols.Transaction`).
 
     Everything that changes records inside one transaction is one batch: it has one number and is undone as one.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None
+        self, connection: Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None
     ) -> None:
-        self.view: View = SqliteView(self._lend, scope, key)
+        self.view: View = TableView(self._lend, scope, key)
         self._sealer = Sealer(connection, key)
         self._connection = connection
         self._scope = scope
@@ -62,16 +64,21 @@ class SqliteTransaction(GuardSide):
         self._tail = None
         self._tx = 0
         self._digests: list[bytes] = []
+        self._growth = scopes.Growth()
         self._open = True
         self._broken = False
 
-    def _lend(self) -> nullcontext[sqlite3.Connection]:
+    def _lend(self) -> nullcontext[Connection]:
         self._check_open()
         return nullcontext(self._connection)
 
     def _check_open(self) -> None:
         if not self._open:
             raise StorageError("This transaction is over; begin another one.", path=self._where)
+
+    def living(self, finder: Finder) -> set[str]:
+        """Return which terms something living holds, so that they cannot tell whether a removal was complete."""
+        return sweeping.living(self._connection, finder, self._number)
 
     def _ensure_scope(self) -> int:
         if not self._number:
@@ -99,6 +106,7 @@ class SqliteTransaction(GuardSide):
             self._connection.execute("SAVEPOINT append")
             try:
                 appended = self._append(drafts)
+                self._growth.write(self._connection, self._number)
             except BaseException:
                 self._back_to("append")
                 raise
@@ -109,8 +117,9 @@ class SqliteTransaction(GuardSide):
         number = self._ensure_scope()
         known = self._known([draft.id for draft in drafts if draft.id is not None])
         checked: set[str] = set()
+        seqs = self._numbers("events", len(drafts))
         while True:
-            placed = self._assign(drafts, known)
+            placed = self._assign(drafts, known, seqs)
             derived = [p.event.id for p, d in zip(placed, drafts, strict=True) if d.id is None and not p.duplicate]
             # A derived id is taken only if somebody gave that very id before; the places behind it then move up.
             found = self._known([id_ for id_ in derived if id_ not in checked])
@@ -123,10 +132,10 @@ class SqliteTransaction(GuardSide):
         self._insert(number, fresh)
         return [Appended(p.event, p.duplicate) for p in placed]
 
-    def _assign(self, drafts: Sequence[EventDraft], known: Mapping[str, Event]) -> list[_Placed]:
+    def _assign(self, drafts: Sequence[EventDraft], known: Mapping[str, Event], seqs: Sequence[int]) -> list[_Placed]:
         """Each draft with its place: the stored event for a known id, the next free position for a new one."""
         seen = dict(known)
-        seq = self._next("events")
+        following = iter(seqs)
         places: dict[str, tuple[int, int]] = {}
         placed: list[_Placed] = []
         for draft in drafts:
@@ -137,10 +146,9 @@ class SqliteTransaction(GuardSide):
             if id_ in seen:
                 placed.append(_Placed(session, seen[id_], True))
                 continue
-            seen[id_] = event_from_draft(self._scope, draft, id_, seq, position)
+            seen[id_] = event_from_draft(self._scope, draft, id_, next(following), position)
             placed.append(_Placed(session, seen[id_], False))
             places[draft.session] = (session, position + 1)
-            seq += 1
         return placed
 
     def _known(self, ids: list[str]) -> dict[str, Event]:
@@ -166,18 +174,18 @@ class SqliteTransaction(GuardSide):
         """The session's number and its next position, giving the session its number at its first event."""
         refuse_nul(session)
         for _ in range(2):
-            row = self._connection.execute(
-                "SELECT id FROM sessions WHERE scope = ? AND name = ?", (self._number, session)
-            ).fetchone()
+            row = self._connection.execute("SELECT id FROM sessions WHERE scope = ? AND name = ?", (self._number, session)).fetchone()
             if row:
                 break
             self._connection.execute("INSERT INTO sessions(scope, name) VALUES(?, ?)", (self._number, session))
-        last = self._connection.execute("SELECT max(position) FROM events WHERE session = ?", row).fetchone()[0]
+        last = self._connection.execute(_LAST_POSITION, (row[0], self._number)).fetchone()[0]
         return row[0], 0 if last is None else last + 1
 
-    def _next(self, table: str) -> int:
+    def _numbers(self, table: str, count: int) -> Sequence[int]:
+        """Numbers for the next rows of a table, ascending: greater than any that the scope's rows have or had."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-        return int(row[0]) + 1 if row else 1
+        first = int(row[0]) + 1 if row else 1
+        return range(first, first + count)
 
     def _insert(self, number: int, fresh: Sequence[tuple[int, Event]]) -> None:
         if self._tail is None:
@@ -191,13 +199,13 @@ class SqliteTransaction(GuardSide):
             events.append((number, session, *stored, salt, entry))
             own = event.role == "user" and event.origin.source in FROM_USER
             terms, asking, length = indexed(event.text, hidden=event.authority == Authority.QUARANTINED)
-            row = (number, event.seq, session, event.speaker, event.ts, terms, asking, length, own)
-            lexicon.append(row)
+            lexicon.append((number, event.seq, session, event.speaker, event.ts, terms, asking, length, own))
         self._connection.executemany(_INSERT_EVENT, events)
         self._connection.executemany(_INSERT_LEXICON, lexicon)
         numbers = range(self._tail.n + 1, entry + 1)
         self._sealer.events(self._scope, [(n, event.session, event_to_row(event)) for n, (_, event) in zip(numbers, fresh, strict=True)])
         self._tail = chain.extend(self._connection, self._tail, "event", digests)
+        self._growth.add([event.text for _, event in fresh])
 
     def restore_event(self, draft: EventDraft, position: int) -> bool:
         """Append an exported event, at its old position when that is free; return whether it was new."""
@@ -207,10 +215,10 @@ class SqliteTransaction(GuardSide):
         session, following = self._place(draft.session)
         if position != following:
             taken = self._connection.execute(
-                "SELECT 1 FROM events WHERE session = ? AND position = ?", (session, position)
+                "SELECT 1 FROM events WHERE session = ? AND position = ? AND +scope = ?", (session, position, number)
             ).fetchone()
             position = following if taken else position
-        event = event_from_draft(self._scope, draft, draft.id, self._next("events"), position)
+        event = event_from_draft(self._scope, draft, draft.id, self._numbers("events", 1)[0], position)
         check_parents(self.view, [event], gone=True)
         self._insert(number, [(session, event)])
         return True
@@ -252,18 +260,12 @@ class SqliteTransaction(GuardSide):
         self.write_images(change.record, op or change.op, (images[0], images[1]), why, by, change.place)
 
     def write_images(
-        self,
-        record: str,
-        op: str,
-        images: tuple[str | None, str | None],
-        why: str,
-        by: str,
-        place: int | None = None,
+        self, record: str, op: str, images: tuple[str | None, str | None], why: str, by: str, place: int | None = None
     ) -> None:
         """Write one journal row whose images are JSON already."""
         refuse_nul(why, by)
         if not self._tx:
-            self._tx = self._next("batches")
+            self._tx = self._numbers("batches", 1)[0]
         stored = (self._tx, self._ensure_scope(), record, op, *images, why, by, place)
         salt = chain.salts(1)[0]
         digest = chain.revision_digest(salt, stored)
@@ -276,7 +278,7 @@ class SqliteTransaction(GuardSide):
         """Close the batch of record changes with its entry in the chain; return the entry's number."""
         if self._tail is None:
             self._tail = chain.tail(self._connection)
-        tx = self._tx or self._next("batches")
+        tx = self._tx or self._numbers("batches", 1)[0]
         head = (tx, self._ensure_scope(), at or self._clock.now().isoformat(), kind, undoes)
         digest = chain.batch_digest(head, self._digests, events, purged)
         self._tail = chain.extend(self._connection, self._tail, kind, [digest])
@@ -297,7 +299,7 @@ class SqliteTransaction(GuardSide):
         if row is None:
             raise NotFoundError("There is no change of records left to undo in this scope.")
         revisions = self._connection.execute(
-            "SELECT record, before, place, salt IS NULL FROM journal WHERE tx = ? ORDER BY row", row
+            "SELECT record, before, place, salt IS NULL FROM journal WHERE tx = ? AND +scope = ? ORDER BY row", (row[0], self._number)
         ).fetchall()
         if any(revision[3] for revision in revisions):
             raise NotFoundError("The last change rests on text that was forgotten since; it cannot be undone.")
@@ -329,9 +331,7 @@ class SqliteTransaction(GuardSide):
         """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
         self._check_open()
         with translated(self._where):
-            row = self._connection.execute(
-                "SELECT seq FROM cursors WHERE scope = ? AND name = ?", (self._number, name)
-            ).fetchone()
+            row = self._connection.execute("SELECT seq FROM cursors WHERE scope = ? AND name = ?", (self._number, name)).fetchone()
             return int(row[0]) if row else 0
 
     def advance(self, name: str, seq: int) -> None:
@@ -378,7 +378,7 @@ class SqliteTransaction(GuardSide):
             return
         self._connection.execute(f"ROLLBACK TO {savepoint}")
         self._connection.execute(f"RELEASE {savepoint}")
-        self._tail = None
+        self._tail, self._growth = None, scopes.Growth()
         self._number = scopes.find(self._connection, self._scope)
 
     def finish(self) -> None:
@@ -392,6 +392,7 @@ class SqliteTransaction(GuardSide):
                 raise StorageError("The transaction was rolled back by an earlier failure.", path=self._where)
             if self._digests:
                 self.finish_batch("ops")
+            self._growth.write(self._connection, self._number)
             self._sealer.head()
 
     def end(self) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 from tierkeep.errors import StorageError, TierkeepError
 from tierkeep.ledger import chain, schema, sealing
 from tierkeep.ledger.connections import translated
+from tierkeep.ledger.engine import Connection
 from tierkeep.ledger.lexicon import indexed
 from tierkeep.ledger.rows import RECORD_COLUMNS, dumps, loads, record_from_row, record_to_json
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.records import FROM_USER, Authority, Origin, Scope, VerifyReport
 
-__all__ = ["verify"]
+__all__ = ["ROW_CHECKS", "TORN", "Audit", "verify"]
 
 _MAX_PROBLEMS = 100
 
@@ -28,15 +29,17 @@ _REVIEWS = """SELECT r.seq, r.authority, r.salt, r.entry, e.id, e.authority, o.t
     LEFT JOIN events AS e ON e.seq = r.seq AND e.scope = r.scope LEFT JOIN scopes AS o ON o.id = r.scope"""
 _ELEVATIONS = """SELECT x.seq, x.salt, x.entry, e.id, o.tenant, o.user, o.agent FROM elevations AS x
     LEFT JOIN events AS e ON e.seq = x.seq AND e.scope = x.scope LEFT JOIN scopes AS o ON o.id = x.scope"""
+TORN = """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
+    WHERE length(v.vector) = 0 OR length(v.vector) % (4 * m.dimension) <> 0"""
 _LEXICON = """SELECT e.session, e.speaker, e.ts, e.text, e.role, e.origin, e.authority = 0 AND r.seq IS NULL,
     l.session, l.speaker, l.ts, l.terms, l.asks, l.length, l.own FROM events AS e
     LEFT JOIN reviews AS r ON r.scope = e.scope AND r.seq = e.seq LEFT JOIN lexicon AS l ON l.scope = e.scope AND l.seq = e.seq"""
 
 
-class _Audit:
+class Audit:
     """What a verification has found so far."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str | None, key: StoreKey | None) -> None:
+    def __init__(self, connection: Connection, where: str | None, key: StoreKey | None) -> None:
         self.connection = connection
         self.key = key
         self.where = where
@@ -51,7 +54,7 @@ class _Audit:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(text)
 
-    def run(self, check: Callable[[_Audit], None]) -> None:
+    def run(self, check: Callable[[Audit], None]) -> None:
         """Run one check; a store too damaged for it is a problem, not an error."""
         try:
             with translated(self.where):
@@ -63,12 +66,17 @@ class _Audit:
 
 def verify(connection: sqlite3.Connection, where: str | None, key: StoreKey | None = None) -> VerifyReport:
     """Check the file, the chain, every digest, every provenance link and, with a key, every seal; never raises for what it finds."""
-    audit = _Audit(connection, where, key)
+
+    def file(audit: Audit) -> None:
+        _file(audit, connection)
+
+    audit = Audit(connection, where, key)
     begun = not connection.in_transaction
     try:
         if begun:
             audit.run(_begin)
-        for check in _CHECKS:
+        audit.run(file)
+        for check in (_chain, _chain_end, *ROW_CHECKS[1:], _seals):
             audit.run(check)
     finally:
         if begun and connection.in_transaction:
@@ -82,16 +90,16 @@ def verify(connection: sqlite3.Connection, where: str | None, key: StoreKey | No
     )
 
 
-def _begin(audit: _Audit) -> None:
+def _begin(audit: Audit) -> None:
     """One snapshot for all checks."""
     audit.connection.execute("BEGIN")
 
 
-def _file(audit: _Audit) -> None:
+def _file(audit: Audit, connection: sqlite3.Connection) -> None:
     for (line,) in audit.connection.execute("PRAGMA integrity_check(20)"):
         if line != "ok":
             audit.problem(f"file: {line}")
-    found = schema.shape(audit.connection)
+    found = schema.shape(connection)
     wanted = schema.expected_shape()
     for kind, name in sorted(found.keys() | wanted.keys()):
         if found.get((kind, name)) != wanted.get((kind, name)):
@@ -100,7 +108,7 @@ def _file(audit: _Audit) -> None:
         audit.problem(f"file: row {row} of {table} names a row of {parent} that is not there")
 
 
-def _chain(audit: _Audit) -> None:
+def _chain(audit: Audit) -> None:
     previous, expected = chain.Tail(0, b"\x00" * 32).hash, 1
     for n, kind, digest, hash_ in audit.connection.execute("SELECT n, kind, digest, hash FROM chain ORDER BY n"):
         if n != expected:
@@ -109,17 +117,21 @@ def _chain(audit: _Audit) -> None:
             audit.problem(f"chain: entry {n} does not follow from the one before it")
         audit.entries[n] = (kind, digest)
         previous, expected = hash_, n + 1
+
+
+def _chain_end(audit: Audit) -> None:
+    expected = max(audit.entries, default=0) + 1
     row = audit.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chain'").fetchone()
     if row and row[0] >= expected:
         audit.problem(f"chain: entries {expected} to {row[0]} are missing at the end")
 
 
-def _forgotten(audit: _Audit) -> None:
+def _forgotten(audit: Audit) -> None:
     for what, number, entry in audit.connection.execute("SELECT what, number, entry FROM forgotten"):
         audit.forgotten[what][number] = entry
 
 
-def _events(audit: _Audit) -> None:
+def _events(audit: Audit) -> None:
     here: set[int] = set()
     for entry, salt, *rest in audit.connection.execute(_EVENTS):
         tenant, user, agent, session, *stored, owned = rest
@@ -141,7 +153,7 @@ def _events(audit: _Audit) -> None:
         audit.problem(f"events: the event of chain entry {n} is back after it was forgotten")
 
 
-def _guard(audit: _Audit) -> None:
+def _guard(audit: Audit) -> None:
     """Every line of the guard's log and every review is what its chain entry says, and none is lost."""
     here: dict[str, set[int]] = {"guard": set(), "review": set()}
     for entry, *stored, salt in audit.connection.execute("SELECT entry, scope, at, verb, subject, reasons, by, salt FROM guard_log"):
@@ -165,7 +177,7 @@ def _guard(audit: _Audit) -> None:
         audit.problem(f"guard: the review of chain entry {n} is back after it was forgotten")
 
 
-def _lexicon(audit: _Audit) -> None:
+def _lexicon(audit: Audit) -> None:
     """Every event's index row is what its text gives, and no row is without an event."""
     trouble = {"events have no index row, or another's": 0, "index rows have no event": 0}
     for session, speaker, ts, text, role, origin, hidden, *row in audit.connection.execute(_LEXICON):
@@ -179,17 +191,23 @@ def _lexicon(audit: _Audit) -> None:
             audit.problem(f"lexicon: {count} {what}")
 
 
-def _vectors(audit: _Audit) -> None:
+def _sizes(audit: Audit) -> None:
+    """The counters of every owner are what their events come to."""
+    stated = {row[0]: row[1:] for row in audit.connection.execute("SELECT id, events, chars FROM scopes")}
+    for scope, *counted in audit.connection.execute("SELECT scope, count(*), sum(length(text)) FROM events GROUP BY scope"):
+        if tuple(stated.get(scope, counted)) != tuple(counted):
+            audit.problem(f"scopes: the counters of scope {scope} are not what its events come to")
+
+
+def _vectors(audit: Audit) -> None:
     orphans = """SELECT count(*) FROM vectors AS v LEFT JOIN events AS e ON e.seq = v.seq AND e.scope = v.scope WHERE e.seq IS NULL"""
-    torn = """SELECT count(*) FROM vectors AS v JOIN embedders AS m ON m.id = v.embedder
-        WHERE length(v.vector) = 0 OR length(v.vector) % (4 * m.dimension) <> 0"""
-    for question, trouble in ((orphans, "vectors have no event"), (torn, "vectors are not whole")):
+    for question, trouble in ((orphans, "vectors have no event"), (TORN, "vectors are not whole")):
         (count,) = audit.connection.execute(question).fetchone()
         if count:
             audit.problem(f"vectors: {count} {trouble}")
 
 
-def _journal(audit: _Audit) -> None:
+def _journal(audit: Audit) -> None:
     digests: dict[int, list[bytes]] = defaultdict(list)
     statement = "SELECT row, tx, scope, record, op, before, after, why, by, place, salt, digest FROM journal ORDER BY row"
     purged_rows: set[int] = set()
@@ -223,7 +241,7 @@ def _journal(audit: _Audit) -> None:
         audit.problem(f"journal: {len(digests)} batches have rows and no head")
 
 
-def _records(audit: _Audit) -> None:
+def _records(audit: Audit) -> None:
     last: dict[tuple[int, str], str | None] = {}
     for scope, record, after in audit.connection.execute("SELECT scope, record, after FROM journal ORDER BY row"):
         if record:
@@ -243,7 +261,7 @@ def _records(audit: _Audit) -> None:
         audit.problem(f"records: {lost} records of the journal are lost")
 
 
-def _provenance(audit: _Audit) -> None:
+def _provenance(audit: Audit) -> None:
     stated: set[tuple[int, str, str]] = set()
     known = set(audit.connection.execute("SELECT scope, id FROM events"))
     records = audit.connection.execute("SELECT scope, id, sources, seq FROM records").fetchall()
@@ -259,7 +277,7 @@ def _provenance(audit: _Audit) -> None:
         audit.problem("provenance: the index of sources is not what the records say")
 
 
-def _seals(audit: _Audit) -> None:
+def _seals(audit: Audit) -> None:
     """With a key, every row that must have a code has the right one, and no code is without its row."""
     codes = {(kind, number, name): mac for kind, number, name, mac in audit.connection.execute("SELECT kind, number, name, mac FROM seals")}
     if audit.key is None:
@@ -277,4 +295,6 @@ def _seals(audit: _Audit) -> None:
             audit.problem("seals: the code of a confirmation does not hold")
 
 
-_CHECKS = (_file, _chain, _forgotten, _events, _guard, _lexicon, _vectors, _journal, _records, _provenance, _seals)
+ROW_CHECKS = (_chain, _forgotten, _events, _sizes, _guard, _lexicon, _vectors, _journal, _records, _provenance)
+"""What any engine's tables must satisfy, in this order: later checks rest on what earlier ones have read."""
+

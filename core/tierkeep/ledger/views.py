@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tierkeep.ledger import scopes, vectors
+from tierkeep.ledger.engine import Lend
 from tierkeep.ledger.guarded import entries_of
 from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import StoreKey
-from tierkeep.protocols import VectorPage
+from tierkeep.protocols import Size, VectorPage
 from tierkeep.records import Event, GuardEntry, Record, Scope, TermRow
 
-__all__ = ["SqliteView"]
+__all__ = ["TableView"]
 
 _PAGE = 512  # events per read: a page is one short read, so that neither a fork nor a checkpoint waits for a slow consumer
 _TERM_PAGE = 4096
@@ -31,19 +30,20 @@ _QUARANTINED = " ".join(
     (EVENTS.replace("events AS e", "events AS e INDEXED BY events_in_quarantine"), "AND e.authority = 0 AND r.seq IS NULL ORDER BY e.seq")
 )
 _SEQS_OF_SESSION = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id = e.session
-    WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
-_SESSIONS = """SELECT s.name, count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session
+    AND +e.scope = s.scope WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
+_SESSIONS = """SELECT min(s.name), count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session AND +s.scope = l.scope
     WHERE l.scope = ? GROUP BY l.session ORDER BY min(l.seq)"""
 _TERMS = """SELECT l.seq, s.name, l.speaker, l.ts, l.terms, l.asks, l.length, l.own
-    FROM lexicon AS l JOIN sessions AS s ON s.id = l.session WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
+    FROM lexicon AS l JOIN sessions AS s ON s.id = l.session AND +s.scope = l.scope
+    WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
 _NEWEST_BATCH = "SELECT max(tx) FROM batches WHERE scope = ?"
-_TOUCHED = """SELECT j.record FROM batches AS b JOIN journal AS j ON j.tx = b.tx
+_TOUCHED = """SELECT j.record FROM batches AS b JOIN journal AS j ON j.tx = b.tx AND +j.scope = b.scope
     WHERE b.scope = ? AND b.tx > ? GROUP BY j.record ORDER BY min(j.row)"""
 _CURSOR = "SELECT seq FROM cursors WHERE scope = ? AND name = ?"
 _RECORDS_BY_ID = " ".join((RECORDS, "AND id IN (SELECT value FROM json_each(?))"))
 
 
-class SqliteView:
+class TableView:
     """Read-only window on one scope (`tierkeep.protocols.View`).
 
     Args:
@@ -53,7 +53,7 @@ class SqliteView:
     """
 
     def __init__(
-        self, lend: Callable[[], AbstractContextManager[sqlite3.Connection]], scope: Scope, key: StoreKey | None = None
+        self, lend: Lend, scope: Scope, key: StoreKey | None = None
     ) -> None:
         self._lend = lend
         self._key = key
@@ -72,6 +72,11 @@ class SqliteView:
             number = scopes.find(connection, self.scope)
             row = connection.execute("SELECT max(seq) FROM events WHERE scope = ?", (number,)).fetchone()
             return int(row[0] or 0)
+
+    def size(self) -> Size:
+        """Return how many events the scope has, and how many characters their texts have together."""
+        with self._lend() as connection:
+            return scopes.size(connection, self.scope)
 
     def events(self, ids: Sequence[str]) -> list[Event]:
         """Return the events with these ids, in that order; unknown ids are left out."""

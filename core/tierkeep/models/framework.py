@@ -95,6 +95,37 @@ class Accepted:
                 self._refused |= refused
 
 
+def system_text(request: ChatRequest) -> str:
+    """Return the system text of a request, with the schema of the reply when there is one.
+
+    Raises:
+        InputError: The request's schema is not a JSON schema.
+    """
+    if request.schema is None:
+        return request.system
+    validator_of(request.schema)
+    return f"{request.system}\n\n{_SHAPE}{json.dumps(request.schema, ensure_ascii=False)}".lstrip()
+
+
+def reply_data(text: str, request: ChatRequest, label: str) -> Mapping[str, Any] | None:
+    """Return the object that a reply holds; None when none was asked for.
+
+    Args:
+        text: The reply.
+        request: What was asked.
+        label: What the model is called in an error.
+
+    Raises:
+        ModelReplyError: The reply does not fit the schema.
+    """
+    if request.schema is None:
+        return None
+    reading = read_object(text, request.schema)
+    if reading.data is None:
+        raise ModelReplyError(f"the reply of {label} {reading.problem}", reply=text)
+    return reading.data
+
+
 class FrameworkChat:
     """A chat model that a framework calls. An object is asked for in the prompt, and what comes back is checked against its schema.
 
@@ -119,18 +150,10 @@ class FrameworkChat:
             ModelReplyError: The reply does not fit the schema.
             ModelError: The model failed, or took too long.
         """
-        system = request.system
-        if request.schema is not None:
-            validator_of(request.schema)
-            system = f"{system}\n\n{_SHAPE}{json.dumps(request.schema, ensure_ascii=False)}".lstrip()
+        system = system_text(request)
         seconds = self._timeout_s if request.timeout_s is None else request.timeout_s
         text, sent, received = outcome(lambda: self._reply(system, request.user, request), self.name, seconds)
-        data: Mapping[str, Any] | None = None
-        if request.schema is not None:
-            reading = read_object(text, request.schema)
-            if reading.data is None:
-                raise ModelReplyError(f"the reply of {self.name} {reading.problem}", reply=text)
-            data = reading.data
+        data = reply_data(text, request, self.name)
         count = EstimateCounter().count
         return ChatReply(
             text, data, count(system) + count(request.user) if sent is None else sent, count(text) if received is None else received

@@ -49,6 +49,45 @@ class SharingContract(LedgerUnderTest):
         with refused(NotFoundError):
             self.ledger.undo(BOB)
 
+    def test_every_owner_is_listed_with_what_it_holds(self) -> None:
+        """The counters are exact after every kind of change, inside a transaction too, and follow what was taken back."""
+
+        def stated() -> dict[str, tuple[int, int]]:
+            return {owner.scope.user: (owner.size.events, owner.size.chars) for owner in self.ledger.owners()}
+
+        def exact() -> None:
+            for owner in self.ledger.owners():
+                said = [event.text for event in self.ledger.view(owner.scope).scan()]
+                assert owner.size == self.ledger.view(owner.scope).size() == (len(said), sum(map(len, said)))
+
+        assert self.ledger.owners() == [] and self.ledger.view(ANA).size() == (0, 0)
+        self._append("zwölf", "\U0001f431", scope=BOB, id=None)
+        self._lived_in()
+        exact()
+        before = stated()
+        with self.ledger.transaction(ANA) as tx:
+            known = next(tx.view.scan())
+            tx.append([draft("again", id=known.id), draft("new", id="n1")])
+            assert tx.view.size().events == before[ANA.user][0] + 1
+            with refused(TierkeepError):
+                tx.append([draft("good"), draft("bad\0")])
+            assert tx.view.size().events == before[ANA.user][0] + 1
+        exact()
+        with refused(NotFoundError), self.ledger.transaction(ANA) as tx:
+            tx.append([draft("lost")])
+            raise NotFoundError("taken back")
+        self._add("undone", "n1")
+        self.ledger.undo(ANA)
+        exact()
+        self.ledger.restore(BOB, list(self.ledger.export(ANA)))
+        exact()
+        self.ledger.forget(BOB, ["n1"])
+        exact()
+        assert list(stated()) == [ANA.user, BOB.user]
+        self.ledger.forget(ANA, [event.id for event in self.ledger.view(ANA).scan()])
+        assert list(stated()) == [BOB.user]
+        self._sound()
+
     def test_restore_beside_what_is_there(self) -> None:
         """Events of a file join a scope that has its own; a taken place moves, ids stay."""
         self._lived_in()

@@ -51,12 +51,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        budgets = self.budgets
-        if not budgets or any(not isinstance(one, int) or one < 1 for one in budgets):
+        budgets = list(self.budget) if isinstance(self.budget, Sequence) else [self.budget]
+        if not budgets or any(not isinstance(one, int) or isinstance(one, bool) or one < 1 for one in budgets):
             raise SettingsError(f"budget= is a number of slots, at least 1, or one for each layer; it is {self.budget!r}")
-        if self.buffer < 0:
-            raise SettingsError(f"buffer= is a number of slots, at least 0; it is {self.buffer}")
-        if not 0 <= self.recent <= min(budgets):
+        check_whole("buffer", self.buffer, 0)
+        check_whole("recent", self.recent, 0)
+        if self.recent > min(budgets):
             raise SettingsError(f"recent= is between 0 and the budget ({min(budgets)}); it is {self.recent}")
 
     def _fit_default(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tierkeep.errors import SettingsError
-from tierkeep_transformers.policies.policy import Policy
+from tierkeep_transformers.policies.policy import Policy, check_whole
 
 if TYPE_CHECKING:
     from tierkeep_transformers.slots import Slots
@@ -50,7 +51,8 @@ class StreamingLLM(Policy):
     def __post_init__(self) -> None:
         """Check the numbers."""
         super().__post_init__()
-        if not 0 <= self.sinks < min(self.budgets):
+        check_whole("sinks", self.sinks, 0)
+        if self.sinks >= min(self.budgets):
             raise SettingsError(f"sinks= is between 0 and less than the budget ({min(self.budgets)}); it is {self.sinks}")
 
     def protected(self, slots: Slots) -> Tensor | None:
@@ -77,8 +79,9 @@ class RandomEviction(Policy):
 
     def __post_init__(self) -> None:
         """Check the numbers; the default of `recent` gives way to a small budget."""
-        if self.recent == type(self).recent and isinstance(self.budget, int):
-            object.__setattr__(self, "recent", min(self.recent, max(self.budget // 2, 0)))
+        budgets = self.budget if isinstance(self.budget, Sequence) else [self.budget]
+        if self.recent == type(self).recent and budgets and all(isinstance(one, int) for one in budgets):  # others are refused below
+            object.__setattr__(self, "recent", min(self.recent, max(min(budgets) // 2, 0)))
         super().__post_init__()
 
     def score(self, slots: Slots) -> Tensor:

@@ -81,7 +81,7 @@ def load_checkpoint(path: Path, training: GateTraining, more: Mapping[str, Any])
         state = load_file(path / "optimizer.safetensors")
         before = {**known["settings"], "length": known["length"], **known["more"]}
         step = int(known["step"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, SafetensorError) as error:
         raise InputError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before", field="out") from error
     now = json.loads(json.dumps({**asdict(training.settings), "length": training.length, **more}))
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
@@ -92,7 +92,8 @@ def load_checkpoint(path: Path, training: GateTraining, more: Mapping[str, Any])
     check_identity(gates.about, training.layout)
     gates.check(training.layout)
     training.gates.load_state_dict(gates.state_dict())
-    _restore(training, state, path)
+    if step:  # before the first one an optimiser has no state
+        _restore(training, state, path)
     training.step = step
 
 
@@ -112,9 +113,12 @@ def _optimiser(training: GateTraining) -> dict[str, Tensor]:
 
 def _restore(training: GateTraining, state: Mapping[str, Tensor], path: Path) -> None:
     parameters = dict(training.gates.named_parameters())
+    shapes = {f"{name}/{part}": one.shape for name, one in parameters.items() for part in ("exp_avg", "exp_avg_sq")}
+    shapes |= {f"{name}/step": torch.Size() for name in parameters}
+    odd = [key for key in sorted(shapes.keys() | state.keys()) if key not in state or state[key].shape != shapes.get(key)]
+    if odd:
+        raise InputError(f"the checkpoint {path} is damaged: its optimiser does not fit the gates ({odd[0]})", field="out")
     for key, value in state.items():
         name, _, part = key.rpartition("/")
-        if name not in parameters or part not in ("step", "exp_avg", "exp_avg_sq"):
-            raise InputError(f"the checkpoint {path} has an optimiser's tensor {key!r} that belongs to no gate", field="out")
         # The count of steps stays where AdamW keeps it, in main memory.
         training.optimiser.state[parameters[name]][part] = value if part == "step" else value.to(parameters[name].device)

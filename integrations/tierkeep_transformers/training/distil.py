@@ -25,7 +25,7 @@ from tierkeep_transformers.policies.policy import Policy
 from tierkeep_transformers.training.gated import Gated, gated
 from tierkeep_transformers.training.losses import Head, capacity_loss, sparsity_loss, supervised, token_losses
 from tierkeep_transformers.training.settings import StepReport, TrainSettings
-from tierkeep_transformers.training.validation import HardScore, hard_scores, trimkv
+from tierkeep_transformers.training.validation import HardScore, hard_scores, policy_of
 
 __all__ = ["Batch", "GateTraining", "endless", "run", "train_gates"]
 
@@ -126,11 +126,12 @@ class GateTraining:
 
     def measure(self, batches: Iterable[Batch], policy: Callable[[GateSet, int], Policy] | None = None) -> dict[int, HardScore]:
         """Return what is right with real eviction, at one, two and four times the budget."""
-        only_labels = self.settings.supervise == "labels"
+        settings = self.settings
         with self._attached().off():
             return hard_scores(
                 self.model, self.gates, [_placed(batch, self.model.device) for batch in batches],
-                [self.settings.budget * times for times in (1, 2, 4)], only_labels=only_labels, policy=policy or trimkv,
+                [settings.budget * times for times in (1, 2, 4)], only_labels=settings.supervise == "labels",
+                policy=policy or policy_of(settings.method, settings.window),
             )  # fmt: skip
 
     def warnings(self) -> list[str]:
@@ -224,10 +225,10 @@ def train_gates(
         validation: Batches on which real eviction is measured.
         validate_every: Steps from one measurement to the next; the last step is always measured.
         on_step: Is told of each step.
-        policy: Makes the policy of that measurement from gates and a budget; by default `TrimKV`, for "dbtrimkv" too.
+        policy: Makes the policy of that measurement from gates and a budget; by default the method's own.
 
     Raises:
-        SettingsError: The model has no layer that can be bounded, a policy is attached to it, or "spkv" is to be measured without a policy.
+        SettingsError: The model has no layer that can be bounded, or a policy is attached to it.
         InputError: A batch has nothing to learn from, or `batches` ended and cannot be begun again.
         ModelError: The loss is not finite.
     """
@@ -245,8 +246,6 @@ def run(
 ) -> bool:  # fmt: skip
     """Run a training until its last step, and return True; or until `stop` says so after a step, and return False."""
     settings = training.settings
-    if validation and policy is None and settings.method == "spkv":
-        raise SettingsError('method="spkv" is measured with a policy of its own: hand over policy=lambda gates, budget: SPKV(…)')
     with training.running():
         while training.step < settings.steps:
             report = training.advance([next(feed) for _ in range(settings.accumulation)])
@@ -289,7 +288,7 @@ def _listed(layers: Sequence[int]) -> str:
 
 
 def _ids(batch: Batch) -> Tensor:
-    ids = batch if isinstance(batch, Tensor) else batch.get("input_ids")
+    ids = batch if isinstance(batch, Tensor) else batch.get("input_ids") if isinstance(batch, Mapping) else None
     if ids is None or ids.dim() != 2 or ids.shape[1] < 2:
         raise InputError("a batch is a tensor of token ids, (batch, tokens), at least two of them; or a mapping with one as input_ids")
     return ids

@@ -84,19 +84,21 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Check the values."""
         for name in ("budget", "steps", "accumulation", "hidden", "query_block", "logit_chunk", "window"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise SettingsError(f"{name}= is a number of at least 1; it is {getattr(self, name)!r}")
+        if type(self.seed) is not int:
+            raise SettingsError(f"seed= is a whole number; it is {self.seed!r}")
         for name in ("clip", "eps") if self.lr == "auto" else ("lr", "clip", "eps"):
             if not _positive(getattr(self, name)):
                 raise SettingsError(f"{name}= is above 0; it is {getattr(self, name)!r}")
         for name in ("weight_decay", "kl", "ntp", "lambda_cap", "sparsity"):
             if not (getattr(self, name) == 0 or _positive(getattr(self, name))):
                 raise SettingsError(f"{name}= is at least 0; it is {getattr(self, name)!r}")
-        if not 0 <= self.warmup < 1:
+        if not _is_number(self.warmup) or not 0 <= self.warmup < 1:
             raise SettingsError(f"warmup= is a share of the steps, from 0 to below 1; it is {self.warmup!r}")
         if self.kl == 0 and self.ntp == 0:
             raise SettingsError("kl= and ntp= are both 0: nothing would say what is worth keeping")
-        if self.bias != "auto" and not math.isfinite(self.bias):
+        if self.bias != "auto" and not _is_number(self.bias):
             raise SettingsError(f'bias= is a number or "auto"; it is {self.bias!r}')
         choices: dict[str, tuple[str, ...]] = {
             "method": get_args(Method), "cap_norm": get_args(CapNorm), "form": ("log_bias", "logit_mul"), "supervise": ("all", "labels"),
@@ -125,8 +127,12 @@ class TrainSettings:
         return most * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(self.steps - rising, 1)))
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _positive(value: float) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+    return isinstance(value, int | float) and _is_number(value) and value > 0
 
 
 @dataclass(frozen=True)

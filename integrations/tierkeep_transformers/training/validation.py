@@ -11,11 +11,13 @@ from transformers import PreTrainedModel
 
 from tierkeep_transformers.attach import Bounded, attach
 from tierkeep_transformers.gates import GateSet
+from tierkeep_transformers.policies.dbtrimkv import DBTrimKV
 from tierkeep_transformers.policies.policy import Policy
+from tierkeep_transformers.policies.spkv import SPKV
 from tierkeep_transformers.policies.trimkv import TrimKV
 from tierkeep_transformers.training.losses import supervised
 
-__all__ = ["HardScore", "hard_scores", "trimkv"]
+__all__ = ["HardScore", "hard_scores", "policy_of"]
 
 
 class HardScore(NamedTuple):
@@ -25,14 +27,20 @@ class HardScore(NamedTuple):
     ntp: float
 
 
-def trimkv(gates: GateSet, budget: int) -> Policy:
-    """Return the policy that gates of TRIM-KV are measured with: cut back to the budget after every chunk."""
-    return TrimKV(budget=budget, buffer=0, gates=gates)
+def policy_of(method: str, window: int) -> Callable[[GateSet, int], Policy]:
+    """Return what makes the policy that gates of a method are measured with: cut back to the budget after every chunk."""
+
+    def make(gates: GateSet, budget: int) -> Policy:
+        if method == "spkv":
+            return SPKV(budget=budget, window=min(window, budget), gates=gates)
+        return (DBTrimKV if method == "dbtrimkv" else TrimKV)(budget=budget, buffer=0, gates=gates)
+
+    return make
 
 
 def hard_scores(
     model: PreTrainedModel, gates: GateSet, batches: Iterable[Mapping[str, Tensor]], budgets: Sequence[int], *,
-    only_labels: bool = False, policy: Callable[[GateSet, int], Policy] = trimkv,
+    only_labels: bool = False, policy: Callable[[GateSet, int], Policy] | None = None,
 ) -> dict[int, HardScore]:  # fmt: skip
     """Return what is right at each budget.
 
@@ -44,9 +52,10 @@ def hard_scores(
         batches: As `train_gates` takes them.
         budgets: Slots per layer and KV head.
         only_labels: Whether only labelled tokens count.
-        policy: Makes the policy from gates and a budget.
+        policy: Makes the policy from gates and a budget; that of `TrimKV` by default.
     """
     batches = list(batches)
+    policy = policy or policy_of("trimkv", 0)
     scores = {}
     with torch.no_grad():
         for budget in budgets:

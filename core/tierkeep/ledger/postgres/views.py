@@ -1,0 +1,20 @@
+"""Reading one scope in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tierkeep.ledger import vectors
+from tierkeep.ledger.postgres.vectors import unpack
+from tierkeep.ledger.views import TableView
+from tierkeep.protocols import VectorPage
+
+__all__ = ["PostgresView"]
+
+
+class PostgresView(TableView):
+    """Read-only window on one scope (`tierkeep.protocols.View`)."""
+
+    def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
+        """Yield the vectors that an embedder made of this scope's events, in ledger order."""
+        return vectors.pages(self._lend, self.scope, identity, after_seq, unpack)
