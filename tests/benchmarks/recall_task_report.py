@@ -53,7 +53,7 @@ def plot(rows: Iterable[Row], length: int, file: Path) -> None:
     for place, name in enumerate(names):
         mine = sorted((row for row in rows if row["policy"] == name and row["budget"]), key=lambda row: row["budget"])
         style = "k--" if name == "oracle" else "-" if name in learned else ":"
-        colour = {} if name == "oracle" else {"color": f"C{place % 10}"}
+        colour = {} if name == "oracle" else {"color": pyplot.get_cmap("tab20")(place)}
         shares = [100 * row["budget"] / length for row in mine]
         axes.plot(shares, [statistics.fmean(row["accuracies"]) for row in mine], style, marker="o", ms=3.5, label=name, **colour)
     full = [row for row in rows if not row["budget"]]
