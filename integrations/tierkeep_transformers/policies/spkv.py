@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tierkeep.errors import SettingsError
-from tierkeep_transformers.gates import GateSet
-from tierkeep_transformers.policies.policy import Need, Policy, check_share, check_whole
+from tierkeep_transformers.policies.learned import LearnedPolicy
+from tierkeep_transformers.policies.policy import Need, check_share, check_whole
 
 if TYPE_CHECKING:
     from tierkeep_transformers.slots import Slots
@@ -20,7 +19,7 @@ __all__ = ["SPKV"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SPKV(Policy):
+class SPKV(LearnedPolicy):
     """Self-pruned attention: query t reads slot i if `t - i < window` or `u_i >= threshold`. Heads hold as many slots as that gives.
 
     `u = sigmoid(gate)` is said once, when the token is written; with this package's gates `log u` is what `GateSet` returns.
@@ -39,7 +38,6 @@ class SPKV(Policy):
         SettingsError: There are no gates, or a number is out of range.
     """
 
-    gates: GateSet
     threshold: float = 0.5
     window: int = 128
 
@@ -49,13 +47,6 @@ class SPKV(Policy):
         self._fit_default("window")
         check_share("threshold", self.threshold, ends=False)
         check_whole("window", self.window, 1, min(self.budgets))
-        if not isinstance(self.gates, GateSet):
-            raise SettingsError(f"gates= is a GateSet: read one with GateSet.load(path), or train one; it is a {type(self.gates).__name__}")
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The gates' word on each new token."""
-        return frozenset({Need.GATE})
 
     def columns(self, slots: Slots, told: dict[Need, Tensor], key: Tensor) -> dict[str, Tensor]:
         """Keep log u."""
