@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from tierkeep_transformers.attention import NAME, bind, register
 from tierkeep_transformers.cache import BoundedCache
 from tierkeep_transformers.codecs import Codec
 from tierkeep_transformers.families import Layout, layout_of
+from tierkeep_transformers.going_on import expect_continuation, history_of
 from tierkeep_transformers.policies.policy import Need, Policy
 
 __all__ = ["Bounded", "attach", "check_parts"]
@@ -97,10 +97,9 @@ class Bounded:
             options.setdefault("prefill_chunk_size", self.chunk)
         given = options.get("input_ids", options.get("inputs", args[0] if args else None))
         if isinstance(given, Tensor):
-            _goes_on(cache, given)
+            expect_continuation(cache, given)
         made = self.model.generate(*args, **options, **self.past(cache))
-        said = getattr(made, "sequences", made)
-        cache.history = _digest(said[:, : cache.seen]) if isinstance(given, Tensor) and len(said) == len(given) else ""
+        cache.history = history_of(cache, getattr(made, "sequences", made)) if isinstance(given, Tensor) else None
         return made
 
     @property
@@ -145,26 +144,6 @@ def attach(model: PreTrainedModel, policy: Policy, *, codec: Codec | None = None
         bounded = Bounded(model, layout, policy, codec)
         stack.callback(bounded.end)
         yield bounded
-
-
-def _goes_on(cache: BoundedCache, ids: Tensor) -> None:
-    """Check that a conversation is handed over from its beginning, as the cache has seen it, with something new at its end."""
-    if not cache.seen:
-        return
-    if ids.shape[1] <= cache.seen:
-        raise InputError(
-            f"the cache has seen {cache.seen} tokens, and input_ids= has {ids.shape[1]}: hand over the whole conversation, with what is "
-            "new at its end; to begin anew take new_cache()"
-        )
-    if cache.history and _digest(ids[:, : cache.seen]) != cache.history:
-        raise InputError(
-            f"the first {cache.seen} of input_ids= are not those that the cache has seen: what was evicted cannot be changed. Put new "
-            "tokens behind those that generate gave, rather than apply the chat template anew; or begin anew with new_cache()"
-        )
-
-
-def _digest(ids: Tensor) -> str:
-    return hashlib.sha256(ids.detach().to("cpu", torch.int64).contiguous().numpy().tobytes()).hexdigest()
 
 
 def check_parts(policy: object, codec: object) -> None:

@@ -14,6 +14,7 @@ from tierkeep.errors import InputError
 from tierkeep_transformers.codecs import Codec, Plain
 from tierkeep_transformers.eviction import evict, evict_jointly
 from tierkeep_transformers.families import Layout
+from tierkeep_transformers.going_on import History
 from tierkeep_transformers.policies.policy import Need, Policy
 from tierkeep_transformers.slots import Slots
 from tierkeep_transformers.snapshots import read_snapshot, write_snapshot
@@ -146,6 +147,7 @@ class BoundedCache(Cache):  # type: ignore[misc]
     Attributes:
         bounded: The layers that are bounded, by their index. The others are those of transformers.
         layout: The model's layers.
+        history: Which tokens it had seen when `Bounded.generate` last ended; None where that cannot be told.
     """
 
     def __init__(self, layout: Layout, policy: Policy, codec: Codec | None = None) -> None:
@@ -155,8 +157,7 @@ class BoundedCache(Cache):  # type: ignore[misc]
         for index in layout.attention:
             layers[index] = self.bounded[index] = BoundedLayer(Slots(index, codec, policy.most(index)), policy)
         super().__init__(layers=layers)
-        #: A hash of the tokens that it has seen, as `Bounded.generate` notes it; empty where it cannot tell.
-        self.history = ""
+        self.history: History | None = None
         self.policy = policy
         self.codec = codec
         self.layout = layout
@@ -174,9 +175,25 @@ class BoundedCache(Cache):  # type: ignore[misc]
         return copied
 
     @property
+    def rows(self) -> int:
+        """Rows of the batch; 0 before the first call."""
+        slots = self.bounded[self._last].slots
+        return slots.batch if slots.room else 0
+
+    @property
     def seen(self) -> int:
         """Tokens that it has been given, padding too."""
         return self.bounded[self._last].slots.seen
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self.history = None
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows, in the order given."""
+        super().batch_select_indices(indices)
+        self.history = None
 
     def note_mask(self, mask: Any) -> None:
         """Keep the mask that a wrapper was called with, for a decoder that is handed the wrapper's own masks instead."""

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from transformers import TextStreamer  # noqa: E402
 
-from tierkeep.errors import SettingsError  # noqa: E402
+from tierkeep.errors import InputError, SettingsError  # noqa: E402
 from tierkeep_transformers import FullCache, GateSet, Policy, RandomEviction, StreamingLLM, TrimKV, attach  # noqa: E402
 from tierkeep_transformers.families import layout_of  # noqa: E402
 
@@ -160,6 +160,39 @@ def test_a_conversation_goes_on(tiny: Factory, tokens: Factory) -> None:
         turn = torch.cat([said, tokens(1, 9, 1)], dim=1)
         ours = bounded.generate(input_ids=turn, attention_mask=torch.ones_like(turn), cache=cache, max_new_tokens=6)
     assert torch.equal(ours, model.generate(input_ids=turn, attention_mask=torch.ones_like(turn), max_new_tokens=6))
+
+
+def test_a_conversation_that_does_not_go_on_is_refused(tiny: Factory, tokens: Factory) -> None:
+    model, first = tiny("llama"), tokens(1, 12)
+    with attach(model, FullCache()) as bounded:
+        cache = bounded.new_cache()
+        said = bounded.generate(input_ids=first, cache=cache, max_new_tokens=6)
+        for ids, why in ((tokens(1, 9, 1), "has 9: hand over the whole"), (said[:, :-1], "has 17: hand over the whole"),
+                         (torch.cat([said.flip(1), first], dim=1), "first 17 of input_ids= are not those")):  # fmt: skip
+            with pytest.raises(InputError, match=why):
+                bounded.generate(input_ids=ids, cache=cache, max_new_tokens=2)
+        assert cache.seen == 17  # and nothing of it was read
+        more = torch.cat([said, first], dim=1)
+        with torch.no_grad():  # a loop of one's own may go on in between
+            model(input_ids=more[:, 17:20], **bounded.past(cache))
+        assert bounded.generate(input_ids=more, cache=cache, max_new_tokens=2).shape == (1, 32)
+        cache.reset()
+        assert bounded.generate(input_ids=first.flip(1), cache=cache, max_new_tokens=2).shape == (1, 14)
+    with pytest.raises(InputError, match="no policy is attached any more"):
+        bounded.generate(input_ids=first, max_new_tokens=2)
+
+
+def test_rows_and_beams_that_changed_places_are_not_mistaken(tiny: Factory, tokens: Factory) -> None:
+    model, first = tiny("llama"), tokens(2, 12)
+    with attach(model, FullCache()) as bounded:
+        cache = bounded.new_cache()
+        said = bounded.generate(input_ids=first, cache=cache, max_new_tokens=4)
+        cache.batch_select_indices(torch.tensor([1, 0]))
+        turn = torch.cat([said.flip(0), first], dim=1)
+        assert bounded.generate(input_ids=turn, cache=cache, max_new_tokens=2).shape == (2, 30)
+        beams = bounded.new_cache()
+        bounded.generate(input_ids=first, cache=beams, max_new_tokens=4, num_beams=2)
+        assert beams.history is None
 
 
 def test_a_streamer_hears_every_token(tiny: Factory, tokens: Factory, tokenizer: Any) -> None:
