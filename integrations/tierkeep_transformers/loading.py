@@ -13,6 +13,10 @@ from tierkeep.errors import ModelError
 
 __all__ = ["check_source", "check_tokenizer", "display_name", "load"]
 
+#: One of these a folder has that has a tokenizer.
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "tekken.json")
+_NO_TOKENIZER = "{!r} has no tokenizer files (tokenizer.json): save the model's tokenizer into the same folder"
+
 
 def load(source: str | Path, *, dtype: str = "auto", device: str | None = None, download: bool = False) -> tuple[PreTrainedModel, Any]:
     """Return the causal language model of a folder, ready to answer, and its tokenizer.
@@ -43,12 +47,14 @@ def check_source(source: str | Path) -> None:
     """Check a folder before transformers is asked for it, whose errors speak of the internet.
 
     Raises:
-        ModelError: It is written like a folder and there is none, or it has no model in it.
+        ModelError: It is written like a folder and there is none, or it has no model or no tokenizer in it.
     """
     path = Path(source)
     if path.is_dir():
         if not (path / "config.json").exists():
             raise ModelError(f"{str(source)!r} has no config.json: name the folder of a model")
+        if not any((path / name).exists() for name in _TOKENIZERS):
+            raise ModelError(_NO_TOKENIZER.format(str(source)))
     elif path.exists() or path.is_absolute() or str(source).startswith("."):
         raise ModelError(f"there is no folder {str(source)!r} with a model")
 
@@ -60,7 +66,7 @@ def check_tokenizer(tokenizer: Any, source: str | Path) -> None:
         ModelError: It had none.
     """
     if len(tokenizer) < 8:
-        raise ModelError(f"{str(source)!r} has no tokenizer files (tokenizer.json): save the model's tokenizer into the same folder")
+        raise ModelError(_NO_TOKENIZER.format(str(source)))
 
 
 def display_name(model: PreTrainedModel | str | Path) -> str:

@@ -404,6 +404,17 @@ def test_policies_that_do_not_fit(tiny: Factory) -> None:
         assert hooks_of(model) == 0
 
 
+@pytest.mark.parametrize(
+    ("policy", "codec", "why"),
+    [("snapkv", None, "such as SnapKV"), (None, None, "such as SnapKV"), (StreamingLLM, None, "the class StreamingLLM"),
+     (StreamingLLM(budget=8), "int8", "such as Int8")],
+    ids=["name", "none", "class", "codec"],
+)  # fmt: skip
+def test_what_is_no_policy_and_no_codec_is_refused(policy: Any, codec: Any, why: str, tiny: Factory) -> None:
+    with pytest.raises(SettingsError, match=why), attach(tiny("llama"), policy, codec=codec):
+        pass
+
+
 def test_images_are_refused(tiny: Factory, tokens: Factory) -> None:
     model = tiny("gemma3-multimodal")
     with attach(model, FullCache()) as bounded, pytest.raises(InputError, match="pixel_values"):

@@ -9,6 +9,7 @@ import pkgutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -415,3 +416,30 @@ def test_a_streamed_reply_is_text_in_whole_characters(brief: Any, tokenizer: Any
 
 def test_a_reply_of_the_core_has_no_statistics_unless_a_model_says_some() -> None:
     assert ChatReply("text").stats is None
+
+
+# ------------------------------------------------------------------------------------------------------------- wrong input
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [({"policy": "snapkv"}, "policy= is an object"), ({"policy": StreamingLLM}, "the class StreamingLLM"),
+     ({"policy": FullCache(), "codec": "int8"}, "codec= is an object"), ({"timeout_s": -1}, "timeout_s= is a number of seconds")],
+    ids=["name", "class", "codec", "timeout"],
+)  # fmt: skip
+def test_what_cannot_work_is_said_at_once(more: dict[str, Any], why: str, tiny: Callable[..., Any], tokenizer: Any) -> None:
+    with pytest.raises(SettingsError, match=why):
+        TransformersChat(tiny("llama"), tokenizer, **more)
+
+
+def test_folders_without_a_model_or_a_tokenizer(build_tiny: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ModelError, match="there is no folder"):
+        TransformersChat("./nowhere")
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        TransformersChat(tmp_path)
+    with pytest.raises(ModelError, match="there is no folder 'nowhere', and no model of that name"):
+        TransformersChat("nowhere").complete(ASK)
+    assert "nowhere cannot be used" in caplog.text  # for whoever sees only what the rules answer
+    build_tiny("llama").save_pretrained(tmp_path / "bare")
+    with pytest.raises(ModelError, match="has no tokenizer files"):
+        TransformersChat(tmp_path / "bare")

@@ -63,6 +63,10 @@ def test_gates_of_another_model_are_refused(tmp_path: Path, other: dict[str, Any
     written(tmp_path / "gates.safetensors", model())
     with pytest.raises(SettingsError, match="made for"):
         GateSet.load(tmp_path / "gates.safetensors", model(**other))
+    with pytest.raises(SettingsError, match="load the gates of your model"), attach(
+        model(**other), TrimKV(budget=4, gates=GateSet.load(tmp_path / "gates.safetensors"))
+    ):
+        pass
 
 
 def test_other_weights_of_the_same_shape_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
