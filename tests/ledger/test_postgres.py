@@ -94,7 +94,8 @@ def test_a_wrong_address_is_refused_without_repeating_it(more: str) -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_a_password_is_shown_nowhere(postgres: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_password_is_shown_nowhere(postgres: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIERKEEP_SEAL_KEY", raising=False)
     address = postgres.fresh().replace("postgres@", f"postgres:{SECRET}@")
     with Memory.open(address) as memory:
         shown = [str(memory.describe()), str(dict(memory.stats())), repr(memory._ledger), str(memory._ledger.__class__)]
