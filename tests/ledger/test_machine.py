@@ -8,10 +8,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from tierkeep.errors import NotFoundError, OpRefused
 from tierkeep.ledger import SqliteLedger
+from tierkeep.ledger.postgres.ledger import PostgresLedger
+from tierkeep.protocols import Ledger
 from tierkeep.records import Authority, Op, Origin, Scope
 from tierkeep.testing.clock import FixedClock
 from tierkeep.testing.store import draft, record
@@ -87,9 +89,12 @@ class Oracle:
 class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = SqliteLedger(":memory:", clock=FixedClock())
+        self.ledger = self.make_ledger()
         self.oracles = {scope: Oracle() for scope in SCOPES}
         self.count = 0
+
+    def make_ledger(self) -> Ledger:
+        return SqliteLedger(":memory:", clock=FixedClock())
 
     def teardown(self) -> None:
         report = self.ledger.verify()
@@ -240,7 +245,17 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert r.authority == Authority.ADVISE and r.origin == Origin.user("ana")
 
 
-LedgerMachine.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def lives(count: int, steps: int) -> settings:
+    return settings(max_examples=count, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+LedgerMachine.TestCase.settings = lives(50, 30)
 TestLedgerMachine = LedgerMachine.TestCase
+
+
+def test_random_lives_in_postgresql(postgres: Any) -> None:
+    class PostgresMachine(LedgerMachine):
+        def make_ledger(self) -> Ledger:
+            return PostgresLedger(postgres.fresh(), clock=FixedClock())
+
+    run_state_machine_as_test(PostgresMachine, settings=lives(6, 20))  # few: each life has a store of its own, which takes a while
