@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -147,3 +148,39 @@ def test_off_by_default(told: Told) -> None:
 def test_what_cannot_be_told_is_refused(wrong: Any) -> None:
     with pytest.raises((SettingsError, InputError), match="telemetry must be an object with operation"):
         Memory.open(":memory:", telemetry=wrong)
+
+
+class Broken:
+    """A listener that fails at one moment, and would hide errors if it could."""
+
+    def __init__(self, moment: str) -> None:
+        self.moment = moment
+
+    def operation(self, verb: str) -> AbstractContextManager[Callable[[Any], None]]:
+        self.fail_at("call")
+        return self.told()
+
+    @contextmanager
+    def told(self) -> Iterator[Callable[[Any], None]]:
+        self.fail_at("begin")
+        with suppress(NotFoundError):
+            yield lambda _: self.fail_at("tell")
+        self.fail_at("end")
+
+    def fail_at(self, moment: str) -> None:
+        if moment == self.moment:
+            raise RuntimeError(CONTENT[0])
+
+
+@pytest.mark.parametrize("moment", ["call", "begin", "tell", "end", "never"])
+def test_a_listener_that_fails_is_nobodys_trouble(moment: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with Memory.open(":memory:", telemetry=[Broken(moment), OperationLog()]) as memory:
+        mine = memory.scope(user="ana")
+        assert mine.add("I live in Lisbon.").ids
+        assert mine.recall("Where do I live?").items
+        with pytest.raises(NotFoundError):
+            mine.forget(ids=["nobody"])
+    failed = [record.getMessage() for record in caplog.records if record.name == "tierkeep.telemetry"]
+    assert len(failed) == {"never": 0, "tell": 2}.get(moment, 3) and CONTENT[0] not in "".join(failed)
+    assert [record.tierkeep_verb for record in caplog.records if record.name == "tierkeep.operations"] == ["add", "recall", "forget"]

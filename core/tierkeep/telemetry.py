@@ -12,6 +12,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from tierkeep.clock import SystemClock
@@ -33,12 +34,13 @@ Counts = Mapping[str, "bool | int | float | str"]
 _OPERATIONS = {"add": "update_memory", "recall": "search_memory", "ask": "search_memory", "forget": "delete_memory"}
 _CLOCK = SystemClock()
 _LOG = logging.getLogger("tierkeep.operations")
+_FAILURES = logging.getLogger(__name__)
 
 
 class Telemetry(Protocol):
     """Is told of every operation of a memory.
 
-    An implementation must not raise: a memory does not stop because nobody could be told of it.
+    What an implementation raises is logged, by its type, and goes no further: a memory does not stop because nobody could be told of it.
     """
 
     def operation(self, verb: str) -> AbstractContextManager[Callable[[Counts], None]]:
@@ -60,7 +62,7 @@ def observed(verb: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S
         if not listeners:
             return verb(self, *args, **kwargs)
         with ExitStack() as stack:
-            told = [stack.enter_context(listener.operation(verb.__name__.lstrip("_"))) for listener in listeners]
+            told = [stack.enter_context(_Contained(listener, verb.__name__.lstrip("_"))) for listener in listeners]
             result = verb(self, *args, **kwargs)
             counts = counts_of(result)
             for tell in told:
@@ -68,6 +70,44 @@ def observed(verb: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S
             return result
 
     return call
+
+
+class _Contained:
+    """One operation as one listener is told of it. The listener's own failures end here, and it cannot hide the operation's."""
+
+    def __init__(self, listener: Telemetry, verb: str) -> None:
+        self._listener = listener
+        self._verb = verb
+        self._inner: AbstractContextManager[Callable[[Counts], None]] | None = None
+        self._tell: Callable[[Counts], None] | None = None
+
+    def __enter__(self) -> Callable[[Counts], None]:
+        try:
+            inner = self._listener.operation(self._verb)
+            self._tell = inner.__enter__()
+            self._inner = inner
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the listener's
+            self._failed(failure)
+        return self._told
+
+    def _told(self, counts: Counts) -> None:
+        if self._tell is not None:
+            try:
+                self._tell(counts)
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is the listener's
+                self._failed(failure)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._inner is None:
+            return
+        try:
+            self._inner.__exit__(kind, error, trace)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the listener's
+            if failure is not error:
+                self._failed(failure)
+
+    def _failed(self, failure: Exception) -> None:
+        _FAILURES.warning("%s could not be told of %s: %s", type(self._listener).__name__, self._verb, type(failure).__name__)
 
 
 def counts_of(result: object) -> Counts:
