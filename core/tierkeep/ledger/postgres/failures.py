@@ -10,7 +10,7 @@ import psycopg
 
 from tierkeep.errors import InputError, LimitError, StorageError, StoreCorrupt, StoreUnavailable, TierkeepError
 
-__all__ = ["ConnectionLost", "GivenUp", "refused", "typed", "without_extension"]
+__all__ = ["Cancelled", "ConnectionLost", "GivenUp", "refused", "typed", "without_extension"]
 
 
 class ConnectionLost(StoreUnavailable):
@@ -21,10 +21,15 @@ class GivenUp(StoreUnavailable):
     """The server took a transaction back because of others (serialization failure, deadlock): it may be run again."""
 
 
+class Cancelled(StoreUnavailable):
+    """The server cancelled a statement: its time was up, or an administrator asked for it."""
+
+
 _EXTENSION = (
     "pgvector is missing in this database. Install it on the server (package postgresql-NN-pgvector, or your provider's list of "
     "extensions), then run as a superuser or owner of the database: CREATE EXTENSION vector;"
 )
+_CANCELLED = "57014"
 _UNAVAILABLE = {
     "28P01": "refused the password. Check the user and password of the address, PGPASSWORD, and ~/.pgpass",
     "28000": "refused the user. Check the user of the address and pg_hba.conf",
@@ -35,7 +40,7 @@ _UNAVAILABLE = {
     "53100": "has no room left: the disk of the server is full",
     "53200": "has no memory left",
     "53300": "has no connection left. Raise max_connections, or lower pool= in the address",
-    "57014": "cancelled the statement (statement_timeout, or an administrator)",
+    _CANCELLED: "cancelled the statement (statement_timeout, or an administrator)",
     "57P03": "is starting up or shutting down; try again",
 }
 _LOST = ("08", "57P01", "57P02", "57P05")
@@ -57,7 +62,8 @@ def typed(error: psycopg.Error, where: str, *, broken: bool = False) -> Tierkeep
     if code in _GIVEN_UP:
         return GivenUp(f"{store} gave the transaction up because of others at the same time. Nothing was changed; try again.", path=where)
     if code in _UNAVAILABLE:
-        return StoreUnavailable(f"{store} {_UNAVAILABLE[code]}. Nothing was changed.", path=where)
+        kind = Cancelled if code == _CANCELLED else StoreUnavailable
+        return kind(f"{store} {_UNAVAILABLE[code]}. Nothing was changed.", path=where)
     if broken or code.startswith(_LOST):
         return ConnectionLost(f"The connection to the store at {where} was lost. Nothing was changed; try again.", path=where)
     return _of_values(error, code) or _of_tables(code, said, store, where)
