@@ -363,11 +363,11 @@ def test_the_async_twin_may_be_left(ana: Any, how: str) -> None:
             waiting = asyncio.ensure_future(anext(stream))
             await asyncio.sleep(0.05)
             waiting.cancel()
-            chat.go.release()
+            chat.go.release(1000)  # the word at which it notices is the one after it was left
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         else:
-            chat.go.release()
+            chat.go.release(1000)
             await stream.aclose()
 
     asyncio.run(run())

@@ -28,6 +28,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("models.chroma_functions", "blanket_excepts"): "a function of somebody else's raises what it likes: it is passed on as ModelError",
     ("models.framework", "blanket_excepts"): "somebody else's client raises what it likes: it is raised again on the caller's thread",
     ("streaming", "blanket_excepts"): "an error of the work is not swallowed: it is raised again on the reader's thread",
+    ("telemetry", "blanket_excepts"): "a listener of the caller's own raises what it likes: it is logged, and no operation fails of it",
     ("tierkeep_mcp.worker", "blanket_excepts"): "a defect of ours must not leave the plugin waiting for its reply: it is logged and said",
     ("ledger.postgres.connections", "clock_reads"): "waiting for a server to come back is real waiting",
     ("ledger.connections", "clock_reads"): "waiting for another process's lock is real waiting; a clock that stands still never gives up",

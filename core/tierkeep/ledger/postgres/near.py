@@ -118,5 +118,5 @@ class PgVectors:
 
 def _in_postgres(view: View) -> PostgresView:
     if not isinstance(view, PostgresView):
-        raise SettingsError("PgVectors searches inside of PostgreSQL, and this memory is a file: open postgresql://…, or leave vectors= out")
+        raise SettingsError("PgVectors searches inside of PostgreSQL, and this memory is a file: open postgresql://… or leave vectors= out")
     return view
