@@ -13,7 +13,7 @@ import pytest
 from tierkeep.allowance import Allowance
 from tierkeep.clock import SystemClock
 from tierkeep.protocols import View
-from tierkeep.records import Scope, TermRow
+from tierkeep.records import Scope, TermPage, TermRow
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.testing.clock import FixedClock
@@ -21,6 +21,7 @@ from tierkeep.testing.clock import FixedClock
 from .scopes import rows
 
 AMPLE = 1 << 30
+PAGE = 2_048  # events
 
 
 class Told:
@@ -36,10 +37,12 @@ class Told:
     def last_seq(self) -> int:
         return self.said[-1].seq if self.said else 0
 
-    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        for number, row in enumerate(row for row in self.said if row.seq > after_seq):
-            yield row
-            self.after(number)
+    def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
+        rows = [row for row in self.said if row.seq > after_seq]
+        for start in range(0, len(rows), PAGE):
+            yield TermPage.of(rows[start : start + PAGE])
+            for number in range(start, min(start + PAGE, len(rows))):
+                self.after(number)
 
 
 def view(owner: str = "ana", *texts: str, count: int = 0) -> Any:
