@@ -197,6 +197,17 @@ def test_an_exception_in_a_reader_neither_blocks_nor_skips_the_bound() -> None:
     assert used(indexes, view("c", "green tea"))[1]
 
 
+def test_a_large_scope_counts_before_it_is_sorted_and_after() -> None:
+    least = 3_000 * 3 * 4  # a term's id, three times an event
+    bound = 4 * used(ScopeIndexes(AMPLE), view(count=3_000))[0].nbytes
+    indexes = ScopeIndexes(bound)
+    for number in range(8):
+        told = view(f"user {number}", count=3_000)
+        assert used(indexes, told)[0].nbytes > least and indexes.nbytes() <= bound
+        assert used(indexes, told)[0].nbytes > least and indexes.nbytes() <= bound
+    assert 1 < len(indexes) < 8
+
+
 def test_names_of_sessions_and_speakers_count() -> None:
     plain, told = view(count=500), view(count=500)
     told.said = [row._replace(speaker=f"Speaker {row.seq}", session=f"s{row.seq}") for row in told.said]

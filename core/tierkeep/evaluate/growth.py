@@ -42,7 +42,7 @@ Tick = Callable[[float, float], None]
 
 def run(
     events: Sequence[int] = (1_000, 10_000, 100_000), *, scopes: int = 1_000, one: int = 100_000, dimension: int = 0, seed: int = 1,
-    folder: Path | None = None, plot: Path | None = None, progress: Tick = lambda done, total: None,
+    folder: Path | None = None, plot: Path | None = None, repeats: int = 5, progress: Tick = lambda done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the figures at each size, ready for JSON.
 
@@ -54,6 +54,7 @@ def run(
         seed: Of the made-up texts.
         folder: Where the stores and finished measurements are kept, to go on with; a temporary one otherwise.
         plot: PNG file to draw the figures into.
+        repeats: Openings of which the median is taken.
         progress: Is told how many events are stored, and how many will be.
 
     Raises:
@@ -63,7 +64,7 @@ def run(
     each = max(1, sizes[-1] // scopes)
     total = float(sizes[-1] + one)
     with tempfile.TemporaryDirectory() as temporary:
-        growth = _Growth(Path(temporary) if folder is None else folder, each, dimension, seed)
+        growth = _Growth(Path(temporary) if folder is None else folder, each, dimension, seed, repeats)
         stages = [growth.stage("many", size, lambda done: progress(done, total)) for size in sizes]
         single = [growth.stage("one", size, lambda done: progress(sizes[-1] + done, total)) for size in _up_to(sizes, one)]
     report: dict[str, Any] = {
@@ -96,9 +97,10 @@ def _floors(many: Sequence[Mapping[str, Any]], one: Sequence[Mapping[str, Any]])
 class _Growth:
     """Two stores in a folder, and what was measured of them."""
 
-    def __init__(self, folder: Path, each: int, dimension: int, seed: int) -> None:
+    def __init__(self, folder: Path, each: int, dimension: int, seed: int, repeats: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._each, self._dimension, self._seed = folder, each, dimension, seed
+        self._repeats = repeats
         self._words = Maker(seed)
         self._file = folder / "stages.json"
         self._done: dict[str, dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
@@ -140,9 +142,9 @@ class _Growth:
         store, common = str(self._folder / name), {"seed": self._seed + size, "dimension": self._dimension}
         disk = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
         figures: dict[str, Any] = {"events": size, "scopes": len(users), "load_average": os.getloadavg()[0]}
-        openings = [_probe("opening", folder=store, user=warm[-1], **common) for _ in range(5)]
+        openings = [_probe("opening", folder=store, user=warm[-1], **common) for _ in range(self._repeats)]
         figures |= {figure: median(one[figure] for one in openings) for figure in openings[0]}
-        figures["process_to_answer_ms"] = 1000 * median(_spent(_COLD, store, warm[-1]) for _ in range(3))
+        figures["process_to_answer_ms"] = 1000 * median(_spent(_COLD, store, warm[-1]) for _ in range(-(-self._repeats // 2)))
         figures |= _probe("reading", folder=store, users=warm, **common)
         many = _probe("reading", folder=store, users=touched, recalls=len(touched), **common)
         bounded = _probe("reading", folder=store, users=touched, recalls=len(touched), index_bytes=BOUND, **common)
