@@ -121,7 +121,7 @@ def test_rows_that_wait_unsorted_answer_as_sorted_ones_do(history: list[TermRow]
             expected = [int(np.isin(one.terms, query).sum()) for one in history[:held]]
             assert found.tolist() == [at for at, count in enumerate(expected) if count]
             assert counts.tolist() == [count for count in expected if count]
-            assert (found.dtype, counts.dtype) == (np.int32, np.uint16)
+            assert found.dtype == np.int32 and counts.dtype == np.uint16
         lists.settle(portion)
 
 

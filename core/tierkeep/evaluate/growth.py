@@ -26,7 +26,7 @@ from tierkeep.scoped import ScopedMemory
 
 __all__ = ["BOUND", "run"]
 
-BOUND = 16 * 1024 * 1024
+BOUND = 4 * 1024 * 1024
 """Bytes that the indexes may hold in the measurement of the bound."""
 
 _BATCH = 500

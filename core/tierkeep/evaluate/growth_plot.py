@@ -14,7 +14,7 @@ _PANELS = (
     ("recall, ms", (("recall_p50_ms", "p50", "-"), ("recall_p95_ms", "p95", "--"), ("first_touch_p50_ms", "a scope's first", ":"))),
     ("opening, ms", (("open_ms", "open", "--"), ("open_to_answer_ms", "open to the first answer", "-"))),
     ("adding, ms", (("add_one_p50_ms", "one message, p50", "-"), ("add_one_p95_ms", "p95", "--"))),
-    ("memory of the reading process, MB", (("rss_touched_mb", "as it is", "-"), ("rss_bounded_mb", "indexes bound to 16 MB", "--"))),
+    ("memory of the reading process, MB", (("rss_touched_mb", "as it is", "-"), ("rss_bounded_mb", "indexes bound to 4 MB", "--"))),
 )  # fmt: skip
 
 

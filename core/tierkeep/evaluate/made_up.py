@@ -38,7 +38,8 @@ class Maker:
     def __init__(self, seed: int, like: Maker | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311  made-up text, not a secret
         if like is not None:
-            self._words, self._weights = like._words, like._weights
+            self._words: list[str] = like._words
+            self._weights: list[float] = like._weights
         else:
             self._words = ["".join(self._random.choices(_SYLLABLES, k=self._random.randint(1, 4))) for _ in range(_WORDS)]
             self._weights = list(accumulate(1 / (rank + 10) for rank in range(_WORDS)))
