@@ -73,7 +73,7 @@ class ScopeIndexes:
             complete = slot.held.last_seq >= newest or not allowance.expired()
             if not complete:
                 break
-        if added < _MANY:
+        if added < _MANY and not allowance.expired():
             slot.held.settle()
         slot.generation = generation
         return Lent(slot.held, complete)
