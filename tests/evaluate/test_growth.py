@@ -8,6 +8,7 @@ import pytest
 
 from tierkeep import Memory
 from tierkeep.evaluate import growth, growth_plot, growth_probe
+from tierkeep.evaluate.made_up import Timed
 
 
 def test_a_store_is_filled_measured_and_gone_on_with(tmp_path: Path) -> None:
@@ -30,7 +31,8 @@ def test_a_store_is_filled_measured_and_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_part_of_the_times_does_not_exceed_a_share() -> None:
     times = [float(number) for number in range(100, 0, -1)]
-    assert [growth_probe.share(times, part) for part in (0.0, 0.5, 0.95, 1.0)] == [1, 51, 96, 100]
+    found = growth_probe.shares("x", [Timed(number, number / 2) for number in times], 0.0, 0.5, 0.95, 1.0)
+    assert found == {"x_p0_ms": 1, "x_p50_ms": 51, "x_p95_ms": 96, "x_p100_ms": 100, "x_cpu_p50_ms": 25.5}
 
 
 @pytest.mark.parametrize("dimension", [0, 8])

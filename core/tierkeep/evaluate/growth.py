@@ -12,16 +12,16 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import tierkeep
 from tierkeep import Memory
-from tierkeep.evaluate.growth_probe import share
-from tierkeep.evaluate.made_up import Maker, Vectors
+from tierkeep.evaluate.growth_probe import shares
+from tierkeep.evaluate.made_up import Maker, Vectors, timed
 from tierkeep.scoped import ScopedMemory
 
 __all__ = ["BOUND", "run"]
@@ -33,7 +33,7 @@ _BATCH = 500
 _SINGLES = 300
 _TOUCHED = 200  # scopes that one process asks, at most
 _WARM = 20  # of them those that the ordinary questions go to
-_OF_MANY = ("touched", "first_touch_p50_ms", "first_touch_p95_ms", "rss_opened_mb", "rss_touched_mb")
+_OF_MANY = ("touched", "first_touch_p50_ms", "first_touch_p95_ms", "first_touch_cpu_p50_ms", "rss_opened_mb", "rss_touched_mb")
 _COLD = """import sys; from tierkeep import Memory
 with Memory.open(sys.argv[1]) as memory: memory.scope(user=sys.argv[2]).recall("What about the boat?", budget=2048)"""
 
@@ -144,7 +144,7 @@ class _Growth:
         figures: dict[str, Any] = {"events": size, "scopes": len(users), "load_average": os.getloadavg()[0]}
         openings = [_probe("opening", folder=store, user=warm[-1], **common) for _ in range(self._repeats)]
         figures |= {figure: median(one[figure] for one in openings) for figure in openings[0]}
-        figures["process_to_answer_ms"] = 1000 * median(_spent(_COLD, store, warm[-1]) for _ in range(-(-self._repeats // 2)))
+        figures["process_to_answer_ms"] = median(_spent(_COLD, store, warm[-1]) for _ in range(-(-self._repeats // 2)))
         figures |= _probe("reading", folder=store, users=warm, **common)
         many = _probe("reading", folder=store, users=touched, recalls=len(touched), **common)
         bounded = _probe("reading", folder=store, users=touched, recalls=len(touched), index_bytes=BOUND, **common)
@@ -152,7 +152,7 @@ class _Growth:
         figures |= {"rss_bounded_mb": bounded["rss_touched_mb"], "recall_bounded_p50_ms": bounded["recall_p50_ms"]}
         with self._open(name) as memory:
             figures |= {"disk_mb": disk / 1e6, "disk_bytes_by_event": disk / memory.stats()["events"]}
-            figures |= {f"{what}_ms": 1000 * _timed(verb) for what, verb in (("owners", memory.owners), ("stats", memory.stats))}
+            figures |= {f"{what}_ms": timed(verb).ms for what, verb in (("owners", memory.owners), ("stats", memory.stats))}
             writer = memory.scope(user="one" if name == "one" else "writer")
             figures |= _writing(writer, Maker(self._seed + 7 * size, like=self._words), size)
             memory.settle()
@@ -165,21 +165,19 @@ def _writing(mine: ScopedMemory, maker: Maker, size: int) -> dict[str, float]:
     times = []
     for _ in range(_SINGLES):
         text, at = maker.text(), maker.moment()
-        times.append(1000 * _timed(lambda text=text, at=at: mine.add(text, at=at)))  # type: ignore[misc]
+        times.append(timed(partial(mine.add, text, at=at)))
     batches = [_messages(maker, _BATCH) for _ in range(max(1, min(size, 5_000) // _BATCH))]
-    spent = sum(_timed(lambda batch=batch: mine.add(batch)) for batch in batches)  # type: ignore[misc]
-    return {"add_one_p50_ms": share(times, 0.5), "add_one_p95_ms": share(times, 0.95), "add_batch_per_s": len(batches) * _BATCH / spent}
+    spent = [timed(partial(mine.add, batch)) for batch in batches]
+    rate = 1000 * _BATCH * len(batches)
+    return {
+        **shares("add_one", times, 0.5, 0.95), "add_batch_per_s": rate / sum(one.ms for one in spent),
+        "add_batch_per_cpu_s": rate / sum(one.cpu_ms for one in spent),
+    }  # fmt: skip
 
 
 def _messages(maker: Maker, count: int) -> list[dict[str, str]]:
     """Return messages, seven minutes after one another: each day is a conversation."""
     return [{"role": "user", "content": maker.text(), "at": maker.moment()} for _ in range(count)]
-
-
-def _timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
 
 
 def _probe(what: str, **asked: Any) -> dict[str, float]:
@@ -191,8 +189,8 @@ def _probe(what: str, **asked: Any) -> dict[str, float]:
 
 
 def _spent(code: str, *values: str) -> float:
-    """Return the seconds of a fresh interpreter that runs this code, from its start to its end."""
-    return _timed(lambda: subprocess.run([sys.executable, "-c", code, *values], check=True))  # noqa: S603  our own interpreter, constant code
+    """Return the milliseconds of a fresh interpreter that runs this code, from its start to its end."""
+    return timed(lambda: subprocess.run([sys.executable, "-c", code, *values], check=True)).ms  # noqa: S603  our own interpreter, constant code
 
 
 def _rounded(value: Any) -> Any:
