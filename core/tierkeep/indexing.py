@@ -95,7 +95,7 @@ class Indexing:
         """Return the number of events that this embedder has not come to."""
         view = self._ledger.view(scope)
         after = view.embedded(self._embedder.identity)
-        return sum(1 for _ in view.term_rows(after)) if view.last_seq > after else 0
+        return sum(len(page.seq) for page in view.term_pages(after)) if view.last_seq > after else 0
 
     def _batch(self, scope: Scope) -> int:
         """Read the next events and store their vectors; return how many were read. The embedder works outside of any transaction."""

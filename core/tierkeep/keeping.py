@@ -75,7 +75,7 @@ class Keeping:
         if self._least_s is None:
             return []
         before = self._now() - self._least_s
-        old = [row.seq for row in view.term_rows() if row.ts <= before]
+        old = [seq for page in view.term_pages() for seq in page.seq[page.ts <= before].tolist()]
         pages = (view.events_at(old[at : at + _PAGE]) for at in range(0, len(old), _PAGE))
         return [event.id for page in pages for event in page if self.expired(event)]
 

@@ -32,6 +32,7 @@ from tierkeep.records import (
     Risk,
     Scope,
     Step,
+    TermPage,
     TermRow,
     Verdict,
     VerifyReport,
@@ -323,8 +324,12 @@ class View(Protocol):
         """Return (session, number of events), in order of first event."""
         ...
 
+    def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
+        """Yield what a lexical index needs of each event, in ledger order, in pages of columns (`TermPage.of` makes one of rows)."""
+        ...
+
     def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        """Yield what a lexical index needs of each event, in ledger order."""
+        """Yield the rows of `term_pages` one by one."""
         ...
 
     def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:

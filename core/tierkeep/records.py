@@ -6,10 +6,10 @@ unknown keys, so that a misspelt field is an error and never a silent loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -364,6 +364,66 @@ class TermRow(NamedTuple):
     asks: bool
     length: int
     own: bool = False
+
+
+class TermPage(NamedTuple):
+    """Several events' `TermRow`, n of them, as columns: so that an index of a hundred thousand is made without looking at each.
+
+    Attributes:
+        seq: Places in the ledger, ascending, shape (n,).
+        session: Each event's place in `sessions`, shape (n,).
+        sessions: Names of conversations, in the order in which they first occur here.
+        speaker: Each event's place in `speakers`, shape (n,).
+        speakers: Display names, in the order in which they first occur here.
+        ts: Seconds since 1970, shape (n,).
+        terms: The hashed terms of all events, one after the other, shape (sum of `size`,).
+        size: How many terms each event has, shape (n,).
+        asks: Whether each text ends in a question, shape (n,).
+        length: Characters of each text, shape (n,).
+        own: Whether each is the user's own word, shape (n,).
+    """
+
+    seq: NDArray[np.int64]
+    session: NDArray[np.int32]
+    sessions: Sequence[str]
+    speaker: NDArray[np.int32]
+    speakers: Sequence[str]
+    ts: NDArray[np.float64]
+    terms: NDArray[np.uint32]
+    size: NDArray[np.int32]
+    asks: NDArray[np.bool_]
+    length: NDArray[np.int32]
+    own: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Sequence[TermRow]) -> TermPage:
+        """Return the columns of some rows."""
+        n = len(rows)
+        session, sessions = coded([row.session for row in rows])
+        speaker, speakers = coded([row.speaker for row in rows])
+        return cls(
+            np.fromiter((row.seq for row in rows), np.int64, n), session, sessions, speaker, speakers,
+            np.fromiter((row.ts for row in rows), np.float64, n),
+            np.concatenate([np.zeros(0, np.uint32), *(row.terms for row in rows)]),
+            np.fromiter((len(row.terms) for row in rows), np.int32, n), np.fromiter((row.asks for row in rows), np.bool_, n),
+            np.fromiter((row.length for row in rows), np.int32, n), np.fromiter((row.own for row in rows), np.bool_, n),
+        )  # fmt: skip
+
+    def rows(self) -> Iterator[TermRow]:
+        """Yield the rows one by one."""
+        ends = np.cumsum(self.size)
+        columns = (self.seq, self.session, self.speaker, self.ts, ends - self.size, ends, self.asks, self.length, self.own)
+        for seq, session, speaker, ts, start, end, asks, length, own in zip(*(column.tolist() for column in columns), strict=True):
+            yield TermRow(seq, self.sessions[session], self.speakers[speaker], ts, self.terms[start:end], asks, length, own)
+
+
+_K = TypeVar("_K", bound=Hashable)
+
+
+def coded(values: Sequence[_K]) -> tuple[NDArray[np.int32], tuple[_K, ...]]:
+    """Return each value's place among the distinct ones, shape (values,), and those, in the order of their first occurrence."""
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return np.fromiter(map(places.__getitem__, values), np.int32, len(values)), tuple(places)
 
 
 # ---------------------------------------------------------------------------------------------- what is asked

@@ -30,6 +30,8 @@ def test_bench_speed_is_small_when_asked(shell: Any) -> None:
     "args",
     [
         ["bench", "speed", "--n", "none"],
+        ["bench", "growth", "--events", "none"],
+        ["bench", "growth", "--events", "10,-1"],
         ["bench", "kill", "--trials", "0"],
         ["bench", "dates"],
         ["bench", "everything"],

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierkeep.records import TermRow
+from tierkeep.records import TermPage, TermRow
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.postings import PostingLists
 from tierkeep.terms import term_id, term_ids
@@ -98,17 +98,59 @@ def test_speakers_are_named_by_their_whole_name_or_a_first_name_of_their_own() -
 def test_single_adds_keep_few_segments_and_report_their_memory() -> None:
     lists = PostingLists()
     for at in range(500):
-        lists.extend([term_ids(f"tea word{at}")], at)
+        terms = term_ids(f"tea word{at}")
+        lists.extend(terms, np.array([len(terms)], np.int32), at)
     assert len(lists.find(term_ids("tea")).rows) == 500
     assert len(lists._segments) <= 10  # the promise of the logarithmic method is not visible from outside
     index = ScopeIndex(rows(*["tea coffee"] * 500))
     assert 500 * 2 * 6 <= index.nbytes <= 500 * 200
 
 
+@settings(max_examples=40)
+@given(histories(), st.integers(1, 12), st.lists(st.integers(0, 2), max_size=3))
+def test_rows_that_wait_unsorted_answer_as_sorted_ones_do(history: list[TermRow], portion: int, portions: list[int]) -> None:
+    """Rows that came at once, and were sorted in portions between questions and additions, against a count of each text."""
+    lists, held = PostingLists(at_once=4), 0
+    queries = [term_ids(text) for text in ("tea", "mara", "tea coffee garden", "zzz", "")]
+    for step in [2, *portions, 1]:
+        page = history[held : held + 5 * step + 1]
+        sizes = np.array([len(one.terms) for one in page], np.int32)
+        lists.extend(np.concatenate([np.zeros(0, np.uint32), *(one.terms for one in page)]), sizes, held)
+        held += len(page)
+        for query, (found, counts) in zip(queries, lists.find_each(queries), strict=True):
+            expected = [int(np.isin(one.terms, query).sum()) for one in history[:held]]
+            assert found.tolist() == [at for at, count in enumerate(expected) if count]
+            assert counts.tolist() == [count for count in expected if count]
+            assert found.dtype == np.int32 and counts.dtype == np.uint16
+        lists.settle(portion)
+
+
+def test_a_large_page_answers_at_once_and_is_sorted_by_the_questions_after_it() -> None:
+    texts = [f"tea word{number % 700} word{number % 31}" for number in range(20_000)]
+    at_once, grown = ScopeIndex(rows(*texts)), ScopeIndex()
+    for start in range(0, len(texts), 1_000):
+        grown.extend([row(seq, texts[seq - 1]) for seq in range(start + 1, start + 1_001)])
+    asked = [term_ids(text) for text in ("tea", "word3", "word3 word650", "coffee")]
+    for _ in range(4):
+        for (found, counts), (expected, held) in zip(at_once.find_each(asked), grown.find_each(asked), strict=True):
+            assert (found.tolist(), counts.tolist()) == (expected.tolist(), held.tolist())
+        at_once.settle()
+    assert not len(at_once._postings._unsorted)  # what is left of it is not visible from outside
+
+
+@given(histories())
+def test_a_page_of_rows_gives_the_rows_back(history: list[TermRow]) -> None:
+    plain = [(*one[:4], one.terms.tolist(), *one[5:]) for one in history]
+    assert [(*one[:4], one.terms.tolist(), *one[5:]) for one in TermPage.of(history).rows()] == plain
+
+
 def test_a_repetition_past_sixteen_bits_is_held_at_the_most() -> None:
     many = np.full(70_000, term_id("tea"), np.uint32)
     index = ScopeIndex([row(1, "")._replace(terms=many)])
     assert index.find(term_ids("tea")).counts.tolist() == [65_535]
+    unsorted = PostingLists(at_once=0)
+    unsorted.extend(many, np.array([len(many)], np.int32), 0)
+    assert unsorted.find(term_ids("tea")).counts.tolist() == [65_535]
 
 
 @given(histories(), st.data())

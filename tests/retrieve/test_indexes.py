@@ -13,7 +13,7 @@ import pytest
 from tierkeep.allowance import Allowance
 from tierkeep.clock import SystemClock
 from tierkeep.protocols import View
-from tierkeep.records import Scope, TermRow
+from tierkeep.records import Scope, TermPage, TermRow
 from tierkeep.retrieve.index import ScopeIndex
 from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.testing.clock import FixedClock
@@ -21,6 +21,7 @@ from tierkeep.testing.clock import FixedClock
 from .scopes import rows
 
 AMPLE = 1 << 30
+PAGE = 2_048  # events
 
 
 class Told:
@@ -36,10 +37,12 @@ class Told:
     def last_seq(self) -> int:
         return self.said[-1].seq if self.said else 0
 
-    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        for number, row in enumerate(row for row in self.said if row.seq > after_seq):
-            yield row
-            self.after(number)
+    def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
+        rows = [row for row in self.said if row.seq > after_seq]
+        for start in range(0, len(rows), PAGE):
+            yield TermPage.of(rows[start : start + PAGE])
+            for number in range(start, min(start + PAGE, len(rows))):
+                self.after(number)
 
 
 def view(owner: str = "ana", *texts: str, count: int = 0) -> Any:
@@ -192,6 +195,17 @@ def test_an_exception_in_a_reader_neither_blocks_nor_skips_the_bound() -> None:
             raise LookupError
     assert len(indexes) == 1
     assert used(indexes, view("c", "green tea"))[1]
+
+
+def test_a_large_scope_counts_before_it_is_sorted_and_after() -> None:
+    least = 3_000 * 3 * 4  # a term's id, three times an event
+    bound = 4 * used(ScopeIndexes(AMPLE), view(count=3_000))[0].nbytes
+    indexes = ScopeIndexes(bound)
+    for number in range(8):
+        told = view(f"user {number}", count=3_000)
+        assert used(indexes, told)[0].nbytes > least and indexes.nbytes() <= bound
+        assert used(indexes, told)[0].nbytes > least and indexes.nbytes() <= bound
+    assert 1 < len(indexes) < 8
 
 
 def test_names_of_sessions_and_speakers_count() -> None:

@@ -5,7 +5,8 @@ The same report gives the same files: no dates, no random ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 OURS = "tierkeep"
 #: Colours that people with colour-vision deficiencies tell apart (Okabe and Ito); ours is the first.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _STYLE = {"svg.hashsalt": OURS, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
           "grid.alpha": 0.3, "figure.dpi": 120}  # fmt: skip
 
@@ -32,6 +33,26 @@ def draw(report: Mapping[str, Any], folder: Path) -> list[str]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    names = []
+    for name, chart in (("recall_by_budget", _by_budget), ("recall_by_category", _by_category)):
+        with figure_of(7.5, 4.2) as figure:
+            if chart(figure, report):
+                _save(figure, folder / name)
+                names.append(f"{name}.png")
+    return names
+
+
+@contextmanager
+def figure_of(width: float, height: float) -> Iterator[Figure]:
+    """Give an empty figure in our style, which holds while it is drawn and saved.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ModuleNotFoundError as error:
@@ -41,13 +62,7 @@ def draw(report: Mapping[str, Any], folder: Path) -> list[str]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]  # its keys are literals there
-        names = []
-        for name, chart in (("recall_by_budget", _by_budget), ("recall_by_category", _by_category)):
-            figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-            if chart(figure, report):
-                _save(figure, folder / name)
-                names.append(f"{name}.png")
-    return names
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -63,7 +78,7 @@ def _by_budget(figure: Figure, report: Mapping[str, Any]) -> bool:
     axes = figure.subplots()
     for place, (name, figures) in enumerate({OURS: report, **report["baselines"]}.items()):
         of = [figures["budgets"][str(budget)] for budget in budgets]
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         axes.plot(budgets, [100 * one["evidence_recall"] for one in of], marker="o", label=name, color=colour, lw=2.4 if not place else 1.4)
         ends = [one["interval"]["by_question"] for one in of]
         if not place and all(ends):
@@ -88,7 +103,7 @@ def _by_category(figure: Figure, report: Mapping[str, Any]) -> bool:
     for place, (name, figures) in enumerate(methods.items()):
         at = [number + (place - (len(methods) - 1) / 2) * width for number in range(len(categories))]
         heights = [100 * figures["by_category"].get(category, {}).get("evidence_recall", 0.0) for category in categories]
-        axes.bar(at, heights, width, label=name, color=_COLOURS[place % len(_COLOURS)])
+        axes.bar(at, heights, width, label=name, color=COLOURS[place % len(COLOURS)])
         if not place:
             _whiskers(axes, at, heights, [report["intervals"]["by_category"].get(category) for category in categories])
     axes.set_xticks(range(len(categories)), [f"{name}\nn = {report['by_category'][name]['n']}" for name in categories])

@@ -32,6 +32,9 @@ _OWNERS = "SELECT id, tenant, user, agent FROM scopes"
 _VECTORS = """SELECT v.scope, v.seq, v.embedder, m.identity, m.dimension, v.vector FROM vectors AS v
     JOIN embedders AS m ON m.id = v.embedder"""
 _MARKS = """SELECT d.scope, d.embedder, m.identity, m.dimension, d.seq FROM embedded AS d JOIN embedders AS m ON m.id = d.embedder"""
+# The store's own code, or any when it has none. Not one ORDER BY: that reads the codes of all events, and each transaction asks this.
+_FIRST = """SELECT kind, name, mac FROM (SELECT kind, name, mac FROM seals WHERE kind = 'store' LIMIT 1)
+    UNION ALL SELECT kind, name, mac FROM (SELECT kind, name, mac FROM seals LIMIT 1) LIMIT 1"""
 _SWAPPED = "It was changed by somebody without the key. Keep it, and restore from a backup."
 
 
@@ -185,13 +188,13 @@ def seal_everything(connection: Connection, seal: Seal, store: str) -> StoreKey:
 
 def store_name(connection: Connection) -> str | None:
     """Return the name under which the store is sealed, or None when it bears no seal."""
-    row = connection.execute("SELECT name FROM seals ORDER BY kind <> 'store' LIMIT 1").fetchone()
-    return None if row is None else str(row[0])
+    row = connection.execute(_FIRST).fetchone()
+    return None if row is None else str(row[1])
 
 
 def is_own(connection: Connection, key: StoreKey | None) -> bool:
     """Return whether the store is sealed with this very key, or with none when there is none."""
-    row = connection.execute("SELECT kind, name, mac FROM seals ORDER BY kind <> 'store' LIMIT 1").fetchone()
+    row = connection.execute(_FIRST).fetchone()
     if key is None or row is None:
         return key is None and row is None
     return row[0] == "store" and key.holds(row[2], "store", [row[1]])

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from tierkeep.ledger import scopes, vectors
+from tierkeep.ledger import lexicon, scopes, vectors
 from tierkeep.ledger.engine import Lend
 from tierkeep.ledger.guarded import entries_of
 from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.protocols import Size, VectorPage
-from tierkeep.records import Event, GuardEntry, Record, Scope, TermRow
+from tierkeep.records import Event, GuardEntry, Record, Scope, TermPage, TermRow
 
 __all__ = ["TableView"]
 
 _PAGE = 512  # events per read: a page is one short read, so that neither a fork nor a checkpoint waits for a slow consumer
-_TERM_PAGE = 4096
 
 _EVENTS_BY_ID = " ".join((EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
 # The plus keeps SQLite from going through the index of the scope first: a place names its row.
@@ -33,9 +30,6 @@ _SEQS_OF_SESSION = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id =
     AND +e.scope = s.scope WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
 _SESSIONS = """SELECT min(s.name), count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session AND +s.scope = l.scope
     WHERE l.scope = ? GROUP BY l.session ORDER BY min(l.seq)"""
-_TERMS = """SELECT l.seq, s.name, l.speaker, l.ts, l.terms, l.asks, l.length, l.own
-    FROM lexicon AS l JOIN sessions AS s ON s.id = l.session AND +s.scope = l.scope
-    WHERE l.scope = ? AND l.seq > ? ORDER BY l.seq LIMIT ?"""
 _NEWEST_BATCH = "SELECT max(tx) FROM batches WHERE scope = ?"
 _TOUCHED = """SELECT j.record FROM batches AS b JOIN journal AS j ON j.tx = b.tx AND +j.scope = b.scope
     WHERE b.scope = ? AND b.tx > ? GROUP BY j.record ORDER BY min(j.row)"""
@@ -142,17 +136,14 @@ class TableView:
         with self._lend() as connection:
             return connection.execute(_SESSIONS, (scopes.find(connection, self.scope),)).fetchall()
 
+    def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
+        """Yield what a lexical index needs of each event, in ledger order, in pages of columns."""
+        return lexicon.pages(self._lend, self.scope, after_seq)
+
     def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        """Yield what a lexical index needs of each event, in ledger order."""
-        while True:
-            with self._lend() as connection:
-                number = scopes.find(connection, self.scope)
-                page = connection.execute(_TERMS, (number, after_seq, _TERM_PAGE)).fetchall()
-            for seq, session, speaker, ts, terms, asks, length, own in page:
-                yield TermRow(seq, session, speaker, ts, np.frombuffer(terms, dtype="<u4"), asks == 1, length, own == 1)
-            if len(page) < _TERM_PAGE:
-                return
-            after_seq = page[-1][0]
+        """Yield the rows of `term_pages` one by one."""
+        for page in self.term_pages(after_seq):
+            yield from page.rows()
 
     def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
         """Yield the vectors that an embedder made of this scope's events, in ledger order."""

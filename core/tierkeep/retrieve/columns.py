@@ -51,9 +51,9 @@ class Rows:
 
     __slots__ = ("_data", "_used")
 
-    def __init__(self, width: int) -> None:
-        """Starts empty, with rows of `width` numbers."""
-        self._data: NDArray[np.float32] = np.zeros((0, width), np.float32)
+    def __init__(self, width: int, room: int = 0) -> None:
+        """Starts empty, with rows of `width` numbers and room for so many rows: growing copies them all."""
+        self._data: NDArray[np.float32] = np.zeros((room, width), np.float32)
         self._used = 0
 
     def extend(self, rows: NDArray[np.float32]) -> None:
@@ -69,6 +69,11 @@ class Rows:
     def __len__(self) -> int:
         """The number of rows."""
         return self._used
+
+    @property
+    def room(self) -> int:
+        """How many more rows fit before it grows."""
+        return len(self._data) - self._used
 
     @property
     def values(self) -> NDArray[np.float32]:

@@ -7,12 +7,11 @@ the order of `seq`. One writer at a time, and no reader while it writes: the own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tierkeep.records import TermRow
+from tierkeep.records import TermPage, TermRow
 from tierkeep.retrieve.columns import Column
 from tierkeep.retrieve.postings import PostingLists, Postings
 from tierkeep.terms import term_ids
@@ -47,40 +46,53 @@ class ScopeIndex:
         self.extend(rows)
 
     def extend(self, rows: Sequence[TermRow]) -> None:
-        """Adds events.
+        """Adds events; see `add`."""
+        if rows:
+            self.add(TermPage.of(rows))
+
+    def add(self, page: TermPage) -> None:
+        """Adds a page of events.
 
         Raises:
-            ValueError: `seq` does not ascend, within `rows` or from `last_seq`; nothing was added.
+            ValueError: `seq` does not ascend, within the page or from `last_seq`; nothing was added.
         """
-        if not rows:
+        if not len(page.seq):
             return
-        seqs = [*self.seq[-1:].tolist(), *(row.seq for row in rows)]
-        if any(later <= earlier for earlier, later in pairwise(seqs)):
+        if (np.diff(page.seq) <= 0).any() or (len(self) and page.seq[0] <= self.last_seq):
             raise ValueError("the seq of indexed events must ascend")
         first_row = len(self)
-        self._postings.extend([row.terms for row in rows], first_row)
-        self._seq.extend([row.seq for row in rows])
-        self._ts.extend([row.ts for row in rows])
-        self._length.extend([row.length for row in rows])
-        self._size.extend([len(row.terms) for row in rows])
-        self._asks.extend([row.asks for row in rows])
-        self._own.extend([row.own for row in rows])
-        self._speaker.extend([self._speaker_code(row.speaker) for row in rows])
-        self._link(rows, first_row)
+        self._postings.extend(page.terms, page.size, first_row)
+        self._seq.extend(page.seq)
+        self._ts.extend(page.ts)
+        self._length.extend(page.length)
+        self._size.extend(page.size)
+        self._asks.extend(page.asks)
+        self._own.extend(page.own)
+        self._speaker.extend(np.array([self._speaker_code(name) for name in page.speakers], np.int32)[page.speaker])
+        self._link(page, first_row)
 
-    def _link(self, rows: Sequence[TermRow], first_row: int) -> None:
+    def settle(self) -> None:
+        """Does a portion of what a large page left for later, so that the next questions are answered faster."""
+        self._postings.settle()
+
+    def _link(self, page: TermPage, first_row: int) -> None:
         """Gives each new row its session, and its neighbours there."""
-        codes = [self._session_codes.setdefault(row.session, len(self._session_codes)) for row in rows]
-        previous = []
+        of_name = [self._session_codes.setdefault(name, len(self._session_codes)) for name in page.sessions]
         self._session_tail += [-1] * (len(self._session_codes) - len(self._session_tail))
-        for row, code in enumerate(codes, first_row):
-            previous.append(self._session_tail[code])
-            self._session_tail[code] = row
-        self._session.extend(codes)
+        grouped = np.argsort(page.session, kind="stable")
+        starts = np.flatnonzero(np.diff(page.session[grouped], prepend=-1))  # where each session begins
+        rows = grouped + first_row
+        before = np.concatenate(([-1], rows[:-1]))
+        present = [of_name[place] for place in page.session[grouped[starts]].tolist()]
+        before[starts] = [self._session_tail[code] for code in present]
+        for code, last in zip(present, rows[np.append(starts[1:], len(rows)) - 1].tolist(), strict=True):
+            self._session_tail[code] = last
+        previous = np.empty(len(rows), np.int32)
+        previous[grouped] = before
+        self._session.extend(np.array(of_name, np.int32)[page.session])
         self._previous.extend(previous)
-        self._following.extend([-1] * len(rows))
-        known = np.asarray(previous, np.int32)
-        self._following.values[known[known >= 0]] = np.flatnonzero(known >= 0) + first_row
+        self._following.extend(np.full(len(rows), -1, np.int32))
+        self._following.values[before[before >= 0]] = rows[before >= 0]
 
     def relink(self, rows: NDArray[np.intp]) -> None:
         """Makes neighbours of the rows that follow one another in the same session, in the order given; other rows get none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import NamedTuple
 
 from tierkeep.allowance import Allowance
@@ -14,7 +13,8 @@ from tierkeep.retrieve.shelf import Shelf, Slot
 
 __all__ = ["Lent", "ScopeIndexes"]
 
-_PAGE = 2048  # events indexed between two looks at the clock: some 20 ms
+
+_MANY = 1_024  # events that were added just now: whoever waited for them need not wait for what only later questions gain
 
 
 class Lent(NamedTuple):
@@ -65,10 +65,15 @@ class ScopeIndexes:
             slot.held = ScopeIndex()
         # Until it is done: an extension that is broken off leaves columns of different lengths, so the next use starts anew.
         slot.generation = None
-        rows = view.term_rows(max(slot.held.last_seq, 0)) if newest > slot.held.last_seq else iter(())
-        complete = True
-        while complete and (page := list(islice(rows, _PAGE))):
-            slot.held.extend(page)
+        pages = view.term_pages(max(slot.held.last_seq, 0)) if newest > slot.held.last_seq else iter(())
+        complete, added = True, 0
+        for page in pages:
+            slot.held.add(page)
+            added += len(page.seq)
             complete = slot.held.last_seq >= newest or not allowance.expired()
+            if not complete:
+                break
+        if added < _MANY and not allowance.expired():
+            slot.held.settle()
         slot.generation = generation
         return Lent(slot.held, complete)

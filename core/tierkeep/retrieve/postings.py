@@ -3,6 +3,9 @@
 One add costs one small segment; neighbouring segments of similar size are merged, so a posting is copied O(log N) times
 over the index's life and a lookup visits O(log N) segments (the logarithmic method of Bentley and Saxe 1980, which
 log-structured indexes use).
+
+Many rows that come at once, as when a scope is loaded, stay unsorted at first and are read through for each question, so that the first
+answer does not wait for the sort; the questions after it sort a portion each (adaptive indexing: Idreos, Kersten and Manegold 2007).
 """
 
 from __future__ import annotations
@@ -14,10 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tierkeep.retrieve.columns import Column
+
 __all__ = ["PostingLists", "Postings"]
 
 _MOST = 65_535  # of a term in one row; more of it would not score higher
 _MERGE_RATIO = 2  # a segment joins the one before it once that one is less than this many times larger
+_AT_ONCE = 2_048
+_PORTION = 8_192  # rows that one question sorts for those after it, at least: some 20 ms
+_BUCKETS = 1 << 16
 
 
 class Postings(NamedTuple):
@@ -45,12 +53,11 @@ class _Segment:
         self.starts = np.append(first, len(terms)).astype(np.int32)
 
     @classmethod
-    def build(cls, texts: Sequence[NDArray[np.uint32]], first_row: int) -> _Segment:
-        """The segment of these texts, whose rows start at `first_row`."""
-        rows = np.repeat(np.arange(len(texts), dtype=np.uint64), [len(text) for text in texts])
+    def build(cls, terms: NDArray[np.uint32], sizes: NDArray[np.int32], first_row: int) -> _Segment:
+        """The segment of texts with `sizes` terms each, given one after the other, whose rows start at `first_row`."""
+        rows = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
         # Term and row packed in one word: one sort orders both and brings repetitions together.
-        packed = np.concatenate([np.zeros(0, np.uint32), *texts]).astype(np.uint64) << np.uint64(32) | rows
-        keys, counts = np.unique(packed, return_counts=True)
+        keys, counts = np.unique(terms.astype(np.uint64) << np.uint64(32) | rows, return_counts=True)
         row_part = (keys & np.uint64(0xFFFFFFFF)).astype(np.int32) + np.int32(first_row)
         return cls((keys >> np.uint64(32)).astype(np.uint32), row_part, counts.clip(max=_MOST).astype(np.uint16))
 
@@ -107,18 +114,108 @@ class _Segment:
         return self.rows.nbytes + self.counts.nbytes + self.vocabulary.nbytes + self.starts.nbytes
 
 
+class _Unsorted:
+    """Terms of a contiguous run of rows, as they came: cheap to add to, and read from end to end for each question."""
+
+    __slots__ = ("first_row", "sizes", "terms")
+
+    def __init__(self, first_row: int) -> None:
+        """Starts empty, at a row."""
+        self.first_row = first_row
+        self.terms, self.sizes = Column(np.uint32), Column(np.int32)
+
+    def extend(self, terms: NDArray[np.uint32], sizes: NDArray[np.int32]) -> None:
+        """Adds rows, whose terms are given one after the other."""
+        self.terms.extend(terms)
+        self.sizes.extend(sizes)
+
+    def split(self, count: int) -> tuple[_Segment, _Unsorted]:
+        """The first `count` rows, sorted, and the rest."""
+        sizes = self.sizes.values
+        cut = int(sizes[:count].sum())
+        rest = _Unsorted(self.first_row + count)
+        rest.extend(self.terms.values[cut:], sizes[count:])
+        return _Segment.build(self.terms.values[:cut], sizes[:count], self.first_row), rest
+
+    def find_each(self, terms: NDArray[np.uint32], bounds: Sequence[int]) -> list[Postings]:
+        """What `_Segment.find_each` gives."""
+        asked, numbers = np.unique(terms, return_inverse=True)
+        rows, ends = self._holding(asked)
+        found = []
+        for first, last in pairwise(bounds):
+            lists = [rows[ends[number] : ends[number + 1]] for number in dict.fromkeys(numbers[first:last].tolist())]
+            held = np.concatenate([np.zeros(0, np.int64), *lists])
+            if len([one for one in lists if len(one)]) > 1:
+                held.sort(kind="stable")
+            starts = np.flatnonzero(np.concatenate(([True], held[1:] != held[:-1]))) if len(held) else np.zeros(0, np.intp)
+            counts = np.diff(np.append(starts, len(held))).clip(max=_MOST)
+            found.append(Postings((held[starts] + self.first_row).astype(np.int32), counts.astype(np.uint16)))
+        return found
+
+    def _holding(self, asked: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """The rows of each distinct term, a row once for each time it holds it, and where in them those of each term begin and end."""
+        flat = self.terms.values
+        # Most terms are not asked for, and one look at their lower half tells.
+        wanted = np.zeros(_BUCKETS, np.bool_)
+        wanted[asked % _BUCKETS] = True
+        at = np.flatnonzero(wanted[flat.astype(np.uint16)])
+        if not len(at):
+            return np.zeros(0, np.int64), np.zeros(len(asked) + 1, np.intp)
+        number = np.minimum(np.searchsorted(asked, flat[at]), len(asked) - 1)
+        meant = asked[number] == flat[at]
+        at, number = at[meant], number[meant].astype(np.uint16 if len(asked) <= _BUCKETS else np.int32)
+        order = np.argsort(number, kind="stable")
+        rows: NDArray[np.int64] = np.searchsorted(np.cumsum(self.sizes.values), at[order], side="right")
+        return rows, np.searchsorted(number[order], np.arange(len(asked) + 1))
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.sizes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.terms.nbytes + self.sizes.nbytes
+
+
 class PostingLists:
-    """All inverted lists of a scope; rows are added at the end only."""
+    """All inverted lists of a scope; rows are added at the end only.
 
-    __slots__ = ("_segments",)
+    Args:
+        at_once: Rows of one addition that are sorted when they come; more of them wait.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_at_once", "_segments", "_unsorted")
+
+    def __init__(self, at_once: int = _AT_ONCE) -> None:
         """Starts empty."""
+        self._at_once = at_once
         self._segments: list[_Segment] = []
+        self._unsorted = _Unsorted(0)  # rows behind those of the segments
 
-    def extend(self, texts: Sequence[NDArray[np.uint32]], first_row: int) -> None:
-        """Adds the term ids of new rows, numbered from `first_row`, which must follow every row added before."""
-        self._segments.append(_Segment.build(texts, first_row))
+    def extend(self, terms: NDArray[np.uint32], sizes: NDArray[np.int32], first_row: int) -> None:
+        """Adds the term ids of new rows, numbered from `first_row`, which must follow every row added before.
+
+        Args:
+            terms: Term ids of the rows, one after the other, shape (sum of `sizes`,).
+            sizes: How many each row has, shape (rows,).
+            first_row: Number of the first of them.
+        """
+        if not len(self._unsorted):
+            if len(sizes) <= self._at_once:
+                self._join(_Segment.build(terms, sizes, first_row))
+                return
+            self._unsorted = _Unsorted(first_row)
+        self._unsorted.extend(terms, sizes)
+
+    def settle(self, least: int = _PORTION) -> None:
+        """Sorts a portion of what is not sorted yet: `least` rows, or a sixteenth of all when that is more."""
+        if count := min(len(self._unsorted), max(least, (self._unsorted.first_row + len(self._unsorted)) // 16)):
+            segment, self._unsorted = self._unsorted.split(count)
+            self._join(segment)
+
+    def _join(self, segment: _Segment) -> None:
+        self._segments.append(segment)
         while len(self._segments) > 1 and len(self._segments[-2]) < _MERGE_RATIO * len(self._segments[-1]):
             later = self._segments.pop()
             self._segments[-1] = self._segments[-1].merged(later)
@@ -132,12 +229,14 @@ class PostingLists:
         terms = np.concatenate([np.zeros(0, np.uint32), *queries])
         bounds = [0, *accumulate(map(len, queries))]
         by_segment = [segment.find_each(terms, bounds) for segment in self._segments]
+        if len(self._unsorted) and len(terms):
+            by_segment.append(self._unsorted.find_each(terms, bounds))
         return [_joined([found[place] for found in by_segment if len(found[place].rows)]) for place in range(len(queries))]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        return sum(segment.nbytes for segment in self._segments)
+        return self._unsorted.nbytes + sum(segment.nbytes for segment in self._segments)
 
 
 def _joined(found: list[Postings]) -> Postings:

@@ -26,12 +26,17 @@ _NOTHING = Near(np.zeros(0, np.int64), np.zeros(0, np.float32))
 class ScopeVectors:
     """The vectors of one scope's events by one embedder. `len()` is the number of vectors, P; N is the number of events.
 
+    Args:
+        expected: Vectors there will be at first, as far as is known.
+        max_bytes: Room that may be made for those before they are there.
+
     Attributes:
         too_large: Whether they do not fit into the memory that is allowed, so that none are held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = 0, max_bytes: int = 0) -> None:
         self.too_large = False
+        self._expected, self._max_bytes = expected, max_bytes
         self._seq = Column(np.int64)
         self._start = Column(np.int64)  # row of each event's first vector
         self._matrix: Rows | None = None
@@ -41,7 +46,8 @@ class ScopeVectors:
         if not len(page.seqs):
             return
         if self._matrix is None:
-            self._matrix = Rows(page.matrix.shape[1])
+            width = page.matrix.shape[1]
+            self._matrix = Rows(width, self._expected if 4 * width * self._expected <= self._max_bytes else 0)
         first = len(self._matrix)
         self._seq.extend(page.seqs)
         self._start.extend(first + np.cumsum(page.parts) - page.parts)
@@ -60,9 +66,14 @@ class ScopeVectors:
         """The place of the newest event that is here, 0 when there is none."""
         return int(self._seq.values[-1]) if len(self._seq) else 0
 
+    def nbytes_with(self, page: VectorPage) -> int:
+        """Return the bytes that it would hold with one more page."""
+        fits = self._matrix is not None and self._matrix.room >= len(page.matrix)
+        return self.nbytes + (0 if fits else page.matrix.nbytes)
+
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes held, room that was made included."""
         return self._seq.nbytes + self._start.nbytes + (0 if self._matrix is None else self._matrix.nbytes)
 
     def __len__(self) -> int:
@@ -111,13 +122,13 @@ class ExactVectors:
         """Bring what is held level with the ledger; return False when time ran out before it was."""
         generation = view.generation
         if generation != slot.generation:
-            slot.held = ScopeVectors()
+            slot.held = ScopeVectors(view.size().events, self._max_bytes)
         # Until it is done: an extension that is broken off leaves a part of a page, so the next use starts anew.
         slot.generation = None
         complete = True
         if not slot.held.too_large:
             for page in view.vectors(identity, slot.held.last_seq):
-                if slot.held.nbytes + page.matrix.nbytes > self._max_bytes:
+                if slot.held.nbytes_with(page) > self._max_bytes:
                     slot.held = ScopeVectors()
                     slot.held.too_large = True
                     break

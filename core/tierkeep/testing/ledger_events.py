@@ -170,6 +170,22 @@ class EventContract(LedgerUnderTest):
             assert row.terms.tolist() == term_ids(text).tolist()
         assert [row.seq for row in self.ledger.view(ANA).term_rows(events[2].seq)] == [event.seq for event in events[3:]]
 
+    def test_term_pages_are_the_term_rows_in_columns(self) -> None:
+        """The same events in the same order, in pages that are not empty."""
+        self._append("I moved to Lisbon", "Where do you live?", session="s9")
+        self._append("", "In Lisbon, I said", session="s1")
+        self._append("I moved to Porto", session="s9")
+        view = self.ledger.view(ANA)
+        for after in (0, list(view.term_rows())[1].seq):
+            pages = list(view.term_pages(after))
+            rows = [row for page in pages for row in page.rows()]
+            assert [(*row[:4], row.terms.tolist(), *row[5:]) for row in rows] == [
+                (*row[:4], row.terms.tolist(), *row[5:]) for row in view.term_rows(after)
+            ]
+            assert all(len(page.seq) and len(page.terms) == page.size.sum() for page in pages)
+            assert all(page.terms.dtype == np.uint32 and page.seq.dtype == np.int64 for page in pages)
+        assert not list(view.term_pages(view.last_seq)) and not list(self.ledger.view(BOB).term_pages())
+
     def test_cursors_belong_to_a_scope_and_a_name(self) -> None:
         """A deriver finds its place again, and nobody else's."""
         with self.ledger.transaction(ANA) as tx:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tierkeep.ledger import chain, forgetting, ops, scopes, vectors, verification
+from tierkeep.ledger import chain, forgetting, lexicon, ops, scopes, vectors, verification
 
 __all__ = ["PARTITIONED", "Statement", "narrowed", "translate"]
 
@@ -31,6 +31,7 @@ _OWN: dict[str, str] = {
     scopes.ENSURE: """INSERT INTO scopes(tenant, "user", agent, generation) VALUES(?, ?, ?, nextval('generations'))""",
     scopes.RAISE: "SELECT nextval('generations')",
     scopes.GIVE: "UPDATE scopes SET generation = currval('generations') WHERE id = ?",
+    lexicon.NAMES: "SELECT id, name FROM sessions WHERE scope = ? AND id = ANY(?!::bigint[])",  # every other id is a text
     ops.INSERT: ops.INSERT.replace("VALUES(?,", "VALUES(coalesce(?::bigint, nextval('record_places')),"),
     # A row for each part of a text: `string_agg` brings the parts of one event together again.
     vectors.PAGE: """SELECT v.seq, string_agg(vector_send(v.vector), ''::bytea ORDER BY v.part) FROM vectors AS v
