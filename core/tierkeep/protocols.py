@@ -53,6 +53,7 @@ __all__ = [
     "Gathered",
     "Guard",
     "Ledger",
+    "LineCounter",
     "Near",
     "Policy",
     "QueryEmbedder",
@@ -82,6 +83,19 @@ class TokenCounter(Protocol):
 
     def count(self, text: str) -> int:
         """Return the number of tokens of `text`. Never raises; never below the parts' sum by more than it merges."""
+        ...
+
+
+@runtime_checkable
+class LineCounter(Protocol):
+    """A `TokenCounter` that need not go through a whole text again when it has counted its lines."""
+
+    def count_lines(self, lines: Sequence[str]) -> int:
+        """Return exactly `count("\n".join(lines))`.
+
+        Args:
+            lines: Any texts. What is usually known of each is its count with a line feed behind it.
+        """
         ...
 
 

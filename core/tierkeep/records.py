@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,22 @@ class Frozen(BaseModel):
     """Base of every record: immutable, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def of_sound(cls, fields: dict[str, Any]) -> Self:
+        """Return an instance of values that are known to be sound; nothing is checked, and the dict is kept as it is.
+
+        For what is made by the hundred in one question: a third of the time of checking it, and `model_construct` takes longer than both.
+
+        Args:
+            fields: Every field by its name, in the order of the class, each of exactly the type that checking would give it.
+        """
+        made = cls.__new__(cls)
+        object.__setattr__(made, "__dict__", fields)
+        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
 
 
 # --------------------------------------------------------------------------------------------- who, and how far

@@ -9,12 +9,12 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from tierkeep.errors import InputError, StoreCorrupt
-from tierkeep.records import Event, EventDraft, Origin, Record, Scope
+from tierkeep.records import Authority, Event, EventDraft, EventKind, Origin, Record, Role, Scope
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -46,6 +46,9 @@ RECORD_COLUMNS = (
 """Columns of `record_from_row`, in the order of `record_to_row`."""
 
 _ID_LENGTH = 26  # base32 characters: 130 bits
+_KINDS = frozenset(get_args(EventKind))
+_ROLES = frozenset(get_args(Role))
+_AUTHORITIES = {int(authority): authority for authority in Authority}
 
 
 def _plain(value: object) -> object:
@@ -125,23 +128,37 @@ def event_from_row(scope: Scope, row: Iterable[Any]) -> Event:
     """
     seq, session, position, id_, kind, role, speaker, text, at, ts, origin, authority, meta = row
     try:
-        return Event(
-            id=id_,
-            seq=seq,
-            scope=_owner(*scope.partition, session),
-            position=position,
-            kind=kind,
-            role=role,
-            speaker=speaker,
-            text=text,
-            at=at,
-            ts=ts,
-            origin=_origin(origin),
-            authority=authority,
-            meta=loads(meta) if meta != "{}" else {},
-        )
+        fields = {
+            "id": id_,
+            "seq": seq,
+            "scope": _owner(*scope.partition, session),
+            "position": position,
+            "kind": kind,
+            "role": role,
+            "speaker": speaker,
+            "text": text,
+            "at": at,
+            "ts": ts,
+            "origin": _origin(origin),
+            "authority": _AUTHORITIES.get(authority, authority),
+            "meta": loads(meta) if meta != "{}" else {},
+        }
+        return Event.of_sound(fields) if _sound(fields) else Event(**fields)
     except ValidationError:
         raise StoreCorrupt(f"The stored event {seq} is damaged; `tierkeep verify` says how far it goes.") from None
+
+
+def _sound(fields: Mapping[str, Any]) -> bool:
+    """Return whether what a row holds is of the types that it was written with; if not, checking finds the damage."""
+    return (
+        type(fields["id"]) is type(fields["speaker"]) is type(fields["text"]) is type(fields["at"]) is str
+        and type(fields["seq"]) is type(fields["position"]) is int
+        and type(fields["ts"]) is float
+        and type(fields["authority"]) is Authority
+        and type(fields["meta"]) is dict
+        and fields["kind"] in _KINDS
+        and fields["role"] in _ROLES
+    )
 
 
 def event_from_draft(scope: Scope, draft: EventDraft, id_: str, seq: int, position: int) -> Event:

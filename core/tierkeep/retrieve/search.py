@@ -71,9 +71,8 @@ class Search:
             sure = confidence(scores.lexical, self._settings)
             rows = rank(index, total, self._settings.candidates)
             rows = _packable(index, rows, total, budget, self._settings)[:k]
-            picked = [(int(index.seq[row]), float(total[row])) for row in rows]
-        worth = dict(picked)
-        hits = [Hit(event, worth[event.seq]) for event in view.events_at([seq for seq, _ in picked])]
+            worth: dict[int, float] = dict(zip(index.seq[rows].tolist(), total[rows].tolist(), strict=True))
+        hits = [Hit(event, worth[event.seq]) for event in view.events_at(list(worth))]
         hits.sort(key=lambda hit: -hit.score)
         return Found(hits, sure, not complete or (near is not None and not near.complete), note)
 
