@@ -83,9 +83,11 @@ class TiktokenCounter:
         space or a slash follows: so lines that begin with neither count as much together as one by one.
         """
         total, begun = 0, 0
-        for place, line in enumerate(lines[1:], start=1):
-            if line and line[0] != "/" and not line[0].isspace():
-                total += self.count("\n".join([*lines[begun:place], ""]))
+        for place in range(1, len(lines)):
+            first = lines[place][:1]
+            if first and first != "/" and not first.isspace():
+                run = lines[begun] if begun == place - 1 else "\n".join(lines[begun:place])
+                total += self.count(f"{run}\n")
                 begun = place
         return total + self.count("\n".join(lines[begun:]))
 

@@ -138,8 +138,10 @@ def _by_value(items: Sequence[EvidenceItem], value: Value | None) -> list[int]:
     """Return the places of the items, most valuable first; the one with the best score leads, whatever its length."""
     values = [_value(item, value) for item in items]
     order = sorted(range(len(items)), key=values.__getitem__, reverse=True)  # equals stay in the order of their places
-    best = max(order, key=lambda i: (bool(items[i].flag), items[i].score, -i), default=None)
-    return order if best is None else [best, *(i for i in order if i != best)]
+    if not items:
+        return []
+    best = -max((item.flag != "", item.score, -place) for place, item in enumerate(items))[2]
+    return [best, *(place for place in order if place != best)]
 
 
 def _value(item: EvidenceItem, value: Value | None) -> float:

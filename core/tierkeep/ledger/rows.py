@@ -120,18 +120,23 @@ def derived_id(scope: Scope, draft: EventDraft, position: int) -> str:
     return base64.b32encode(digest).decode("ascii")[:_ID_LENGTH].lower()
 
 
-def event_from_row(scope: Scope, row: Iterable[Any]) -> Event:
+def event_from_row(partition: tuple[str, str, str], row: Iterable[Any]) -> Event:
     """Return the event of a row of `EVENT_COLUMNS`.
+
+    Args:
+        partition: Whose it is.
+        row: The columns. When they are of the types that they were written with, they are not checked again.
 
     Raises:
         StoreCorrupt: The row does not make an event.
     """
     seq, session, position, id_, kind, role, speaker, text, at, ts, origin, authority, meta = row
+    known = _AUTHORITIES.get(authority)
     try:
-        fields = {
+        fields: dict[str, Any] = {
             "id": id_,
             "seq": seq,
-            "scope": _owner(*scope.partition, session),
+            "scope": _owner(*partition, session),
             "position": position,
             "kind": kind,
             "role": role,
@@ -140,25 +145,21 @@ def event_from_row(scope: Scope, row: Iterable[Any]) -> Event:
             "at": at,
             "ts": ts,
             "origin": _origin(origin),
-            "authority": _AUTHORITIES.get(authority, authority),
+            "authority": authority if known is None else known,
             "meta": loads(meta) if meta != "{}" else {},
         }
-        return Event.of_sound(fields) if _sound(fields) else Event(**fields)
+        sound = (
+            type(text) is type(id_) is type(speaker) is type(at) is str
+            and type(seq) is type(position) is int
+            and type(ts) is float
+            and type(fields["meta"]) is dict
+            and known is not None
+            and kind in _KINDS
+            and role in _ROLES
+        )
+        return Event.of_sound(fields) if sound else Event(**fields)
     except ValidationError:
         raise StoreCorrupt(f"The stored event {seq} is damaged; `tierkeep verify` says how far it goes.") from None
-
-
-def _sound(fields: Mapping[str, Any]) -> bool:
-    """Return whether what a row holds is of the types that it was written with; if not, checking finds the damage."""
-    return (
-        type(fields["id"]) is type(fields["speaker"]) is type(fields["text"]) is type(fields["at"]) is str
-        and type(fields["seq"]) is type(fields["position"]) is int
-        and type(fields["ts"]) is float
-        and type(fields["authority"]) is Authority
-        and type(fields["meta"]) is dict
-        and fields["kind"] in _KINDS
-        and fields["role"] in _ROLES
-    )
 
 
 def event_from_draft(scope: Scope, draft: EventDraft, id_: str, seq: int, position: int) -> Event:
@@ -173,7 +174,7 @@ def event_from_draft(scope: Scope, draft: EventDraft, id_: str, seq: int, positi
     row: list[Any] = [seq, draft.session, position, id_, draft.kind, draft.role, draft.speaker, draft.text, draft.at]
     # A negative zero would come back from SQLite as zero.
     row += [draft.ts + 0.0, origin_text(draft.origin), int(draft.authority), dumps(draft.meta, "meta")]
-    return event_from_row(scope, row)
+    return event_from_row(scope.partition, row)
 
 
 def event_to_row(event: Event) -> tuple[Any, ...]:

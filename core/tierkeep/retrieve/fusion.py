@@ -30,7 +30,7 @@ class Scores:
 
     Attributes:
         total: Shape (N,), at least 0; 0 for an event that is hidden, or that nothing speaks for.
-        lexical: The same from words alone; what confidence is read from.
+        lexical: The same from words alone; what confidence is read from. Where nothing else counts, it is `total` itself.
         parts: Summands `event`, `session`, `neighbour`, `dense` and factors `speaker`, `date`, each of shape (N,); a part that
             did not apply is absent. `total = (event + session + neighbour + dense) * speaker * date` where visible.
     """
@@ -72,10 +72,18 @@ def score(
     for name, factor in factors.items():
         if factor is not None:
             parts[name] = factor
-            total, lexical = total * factor, lexical * factor
+            total, lexical = _times(total, lexical, factor)
     if mask is not None:
-        total, lexical = total * mask, lexical * mask
+        total, lexical = _times(total, lexical, mask)
     return Scores(total, lexical, parts)
+
+
+def _times(
+    total: NDArray[np.float32], lexical: NDArray[np.float32], factor: NDArray[np.float32] | NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return both times the factor; where they are one array, one array."""
+    product = total * factor
+    return product, product if lexical is total else lexical * factor
 
 
 def _queries(index: ScopeIndex, question: Question, settings: RetrievalSettings) -> list[tuple[Sequence[int], float]]:
