@@ -91,7 +91,7 @@ class LineCounter(Protocol):
     """A `TokenCounter` that need not go through a whole text again when it has counted its lines."""
 
     def count_lines(self, lines: Sequence[str]) -> int:
-        """Return exactly `count("\n".join(lines))`.
+        """Return exactly the count of the lines joined by line feeds.
 
         Args:
             lines: Any texts. What is usually known of each is its count with a line feed behind it.

@@ -617,7 +617,7 @@ class Evidence(Frozen):
     partial: bool = False
     note: str = ""
     dropped: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
     def __bool__(self) -> bool:
         return bool(self.text)
@@ -681,7 +681,7 @@ class Step(Frozen):
     draft: Draft | None = None
     verdict: Verdict | None = None
     skills: tuple[SkillCall, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
 
 class Answer(Frozen):
@@ -705,7 +705,7 @@ class Answer(Frozen):
     evidence: Evidence
     verdict: Verdict
     tiers: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     trace: tuple[Step, ...] = ()
     partial: bool = False
 
@@ -744,7 +744,7 @@ class Receipt(Frozen):
     session: str = ""
     sessions: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -876,14 +876,14 @@ class MaintainReport(Frozen):
     vectors_missing: int = 0
     erased: int = 0
     expired: int = 0
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
 
 class Spent(Frozen):
     """What a memory has cost in model calls since it was opened, split by reading and writing."""
 
-    read: Usage = Usage()
-    write: Usage = Usage()
+    read: Usage = Field(default_factory=Usage)
+    write: Usage = Field(default_factory=Usage)
 
 
 class ForgetReport(Frozen):

@@ -145,7 +145,8 @@ def block(items: Sequence[EvidenceItem], computed: Sequence[str] = (), *, number
     """
     if not items and not computed:
         return ""
-    return fence(under_headings([(heading(item), f"{at}| {line(item)}" if number else line(item)) for at, item in enumerate(items)], computed))
+    entries = ((heading(item), f"{place}| {line(item)}" if number else line(item)) for place, item in enumerate(items))
+    return fence(under_headings(entries, computed))
 
 
 def under_headings(entries: Iterable[tuple[str, str]], computed: Sequence[str] = ()) -> list[str]:

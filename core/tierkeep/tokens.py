@@ -77,7 +77,7 @@ class TiktokenCounter:
         return self._count(text) if len(text) < 2_000 else self._count_uncached(text)
 
     def count_lines(self, lines: Sequence[str]) -> int:
-        """Return `count("\\n".join(lines))`, from the counts of its lines, which are remembered one by one.
+        """Return the count of the lines joined by line feeds, from their own counts, which are remembered one by one.
 
         Both vocabularies cut a text into pieces before they merge bytes. A piece that reaches a line feed ends there, unless more white
         space or a slash follows: so lines that begin with neither count as much together as one by one.
