@@ -333,6 +333,16 @@ class View(Protocol):
         """Yield events in ledger order."""
         ...
 
+    def newest(self, limit: int, *, session: str | None = None, before: int | None = None) -> list[Event]:
+        """Return the last events in ledger order, the newest first, without going through the others.
+
+        Args:
+            limit: At most this many.
+            session: Only those of this conversation.
+            before: Only those before this place: of the last event of a page, to get the next one.
+        """
+        ...
+
     def sessions(self) -> list[tuple[str, int]]:
         """Return (session, number of events), in order of first event."""
         ...
