@@ -184,14 +184,15 @@ class Toolbox:
         Raises:
             StorageError: The memory cannot be read.
         """
-        view, wanted, newest = self._whole._memory._ledger.view(self._whole.scope), max(limit, 1), list[Event]()
-        place: int | None = None
-        while len(newest) < wanted and (page := view.newest(wanted, session=session, before=place)):
+        wanted = max(limit, 1)
+        if session is not None:  # how many it has is not kept anywhere
+            events = [event for event in self._whole.events(session) if event.authority != Authority.QUARANTINED]
+            return {"total": len(events), "memories": [_listed(event) for event in events[: -wanted - 1 : -1]]}
+        view, newest, place = self._whole._memory._ledger.view(self._whole.scope), list[Event](), None
+        while len(newest) < wanted and (page := view.newest(wanted, before=place)):
             newest += [event for event in page if event.authority != Authority.QUARANTINED]
             place = page[-1].seq
-        held = [event for event in view.quarantined() if session in (None, event.session)]
-        there = view.size().events if session is None else dict(view.sessions()).get(session, 0)
-        return {"total": there - len(held), "memories": [_listed(event) for event in newest[:wanted]]}
+        return {"total": view.size().events - len(view.quarantined()), "memories": [_listed(event) for event in newest[:wanted]]}
 
     def memory(self, id: str) -> dict[str, Any]:
         """Return one memory with what it rests on and what was derived from it. Two indexed look-ups.
