@@ -356,7 +356,7 @@ async def test_twins(owner: ScopedMemory) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_items_stay_in_the_order_in_which_they_would_be_read_anew(seed: int, owner: ScopedMemory) -> None:
-    dice, items = random.Random(seed), Items(owner)  # noqa: S311  made-up changes, not a secret
+    dice, items = random.Random(seed), Items(owner)
     for step in range(60):
         places = [((dice.choice("abc"), *dice.choice(("", "x"))), dice.choice("klmno")) for _ in range(dice.choice((1, 1, 3)))]
         items.write([Write(namespace, key, None if dice.random() < 0.4 else {"step": step}) for namespace, key in places])
