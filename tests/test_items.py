@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tierkeep.errors import InputError, LimitError, ScopeError, WriteRejected
 from tierkeep.items import Items, Write, in_namespace
 from tierkeep.models.doubles import HashEmbedder
 from tierkeep.records import Record
+from tierkeep.retrieve.items import ItemShelf
 from tierkeep.scoped import ScopedMemory
 from tierkeep.testing.clock import FixedClock
 
@@ -350,3 +352,15 @@ async def test_twins(owner: ScopedMemory) -> None:
     assert await items.anamespaces() == [NOTES]
     await items.adelete(NOTES, "k")
     assert await items.asearch() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_items_stay_in_the_order_in_which_they_would_be_read_anew(seed: int, owner: ScopedMemory) -> None:
+    dice, items = random.Random(seed), Items(owner)
+    for step in range(60):
+        places = [((dice.choice("abc"), *dice.choice(("", "x"))), dice.choice("klmno")) for _ in range(dice.choice((1, 1, 3)))]
+        items.write([Write(namespace, key, None if dice.random() < 0.4 else {"step": step}) for namespace, key in places])
+        if dice.random() < 0.1:
+            items.purge()
+        view = owner._memory._ledger.view(owner.scope)
+        assert list(owner._memory._items.ordered(view)) == list(ItemShelf(Settings(), None, None).ordered(view))

@@ -54,6 +54,7 @@ __all__ = [
     "Gathered",
     "Guard",
     "Ledger",
+    "LineCounter",
     "Near",
     "Policy",
     "QueryEmbedder",
@@ -83,6 +84,19 @@ class TokenCounter(Protocol):
 
     def count(self, text: str) -> int:
         """Return the number of tokens of `text`. Never raises; never below the parts' sum by more than it merges."""
+        ...
+
+
+@runtime_checkable
+class LineCounter(Protocol):
+    """A `TokenCounter` that need not go through a whole text again when it has counted its lines."""
+
+    def count_lines(self, lines: Sequence[str]) -> int:
+        """Return exactly the count of the lines joined by line feeds.
+
+        Args:
+            lines: Any texts. What is usually known of each is its count with a line feed behind it.
+        """
         ...
 
 
@@ -318,6 +332,16 @@ class View(Protocol):
 
     def scan(self, *, after_seq: int = 0, session: str | None = None, limit: int | None = None) -> Iterator[Event]:
         """Yield events in ledger order."""
+        ...
+
+    def newest(self, limit: int, *, session: str | None = None, before: int | None = None) -> list[Event]:
+        """Return the last events in ledger order, the newest first, without going through the others.
+
+        Args:
+            limit: At most this many.
+            session: Only those of this conversation.
+            before: Only those before this place: of the last event of a page, to get the next one.
+        """
         ...
 
     def sessions(self) -> list[tuple[str, int]]:

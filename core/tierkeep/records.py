@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,22 @@ class Frozen(BaseModel):
     """Base of every record: immutable, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def of_sound(cls, fields: dict[str, Any]) -> Self:
+        """Return an instance of values that are known to be sound; nothing is checked, and the dict is kept as it is.
+
+        For what is made by the hundred in one question: a third of the time of checking it, and `model_construct` takes longer than both.
+
+        Args:
+            fields: Every field by its name, in the order of the class, each of exactly the type that checking would give it.
+        """
+        made = cls.__new__(cls)
+        object.__setattr__(made, "__dict__", fields)
+        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
 
 
 # --------------------------------------------------------------------------------------------- who, and how far
@@ -661,7 +677,7 @@ class Evidence(Frozen):
     partial: bool = False
     note: str = ""
     dropped: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
     def __bool__(self) -> bool:
         return bool(self.text)
@@ -725,7 +741,7 @@ class Step(Frozen):
     draft: Draft | None = None
     verdict: Verdict | None = None
     skills: tuple[SkillCall, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
 
 class Answer(Frozen):
@@ -749,7 +765,7 @@ class Answer(Frozen):
     evidence: Evidence
     verdict: Verdict
     tiers: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     trace: tuple[Step, ...] = ()
     partial: bool = False
 
@@ -788,7 +804,7 @@ class Receipt(Frozen):
     session: str = ""
     sessions: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -920,14 +936,14 @@ class MaintainReport(Frozen):
     vectors_missing: int = 0
     erased: int = 0
     expired: int = 0
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
 
 
 class Spent(Frozen):
     """What a memory has cost in model calls since it was opened, split by reading and writing."""
 
-    read: Usage = Usage()
-    write: Usage = Usage()
+    read: Usage = Field(default_factory=Usage)
+    write: Usage = Field(default_factory=Usage)
 
 
 class ForgetReport(Frozen):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tierkeep.records import Authority, Evidence, EvidenceItem, Source
 from tierkeep.terms import stream_safe
@@ -94,6 +94,8 @@ def plain(text: str) -> str:
     """
     if not (text.isascii() and text.isprintable()):
         text = visible(_joined(" ", text))
+    elif "<" not in text:
+        return text.strip()  # most texts: nothing could look like the fence
     return _disarmed(text).strip()
 
 
@@ -143,18 +145,28 @@ def block(items: Sequence[EvidenceItem], computed: Sequence[str] = (), *, number
     """
     if not items and not computed:
         return ""
+    entries = ((heading(item), f"{place}| {line(item)}" if number else line(item)) for place, item in enumerate(items))
+    return fence(under_headings(entries, computed))
+
+
+def under_headings(entries: Iterable[tuple[str, str]], computed: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a block, for `fence`.
+
+    Args:
+        entries: (heading, line) of each memory, from `heading` and `line`, in reading order.
+        computed: Worked-out lines.
+    """
     lines: list[str] = []
     current = ""
-    for place, item in enumerate(items):
-        head = heading(item)
+    for head, entry in entries:
         if head != current:
             lines.append(head)
             current = head
-        lines.append(f"{place}| {line(item)}" if number else line(item))
+        lines.append(entry)
     if computed:
         lines.append("[worked out]")
         lines.extend(plain(entry) for entry in computed)
-    return fence(lines)
+    return lines
 
 
 def numbered(evidence: Evidence) -> str:
@@ -164,9 +176,13 @@ def numbered(evidence: Evidence) -> str:
 
 def fence(lines: Sequence[str]) -> str:
     """Return lines inside the fence. Each must come from `plain` or `line`: nothing else keeps the fence closed."""
-    body = "\n".join(lines)
-    tag = hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"<memory-{tag}>\n{HEADER}\n{body}\n</memory-{tag}>"
+    return "\n".join(fenced(lines))
+
+
+def fenced(lines: Sequence[str]) -> list[str]:
+    """Return the lines of `fence`: its own and those inside."""
+    tag = hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()[:8]
+    return [f"<memory-{tag}>", HEADER, *lines, f"</memory-{tag}>"]
 
 
 def without_fences(text: str) -> str:

@@ -40,4 +40,7 @@ def sentences(text: str, most: int | None = None) -> list[str]:
 
 def asks(text: str) -> bool:
     """Return whether the text ends in a question, closing quotes and brackets aside."""
-    return _ASKS.search(text[-20:].rstrip()) is not None
+    end = text[-20:]
+    if "?" not in end and end.isascii():
+        return False  # most sentences
+    return _ASKS.search(end.rstrip()) is not None

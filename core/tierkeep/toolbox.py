@@ -184,9 +184,15 @@ class Toolbox:
         Raises:
             StorageError: The memory cannot be read.
         """
-        events = [event for event in self._whole.events(session) if event.authority != Authority.QUARANTINED]
-        newest = events[: -max(limit, 1) - 1 : -1]
-        return {"total": len(events), "memories": [_listed(event) for event in newest]}
+        wanted = max(limit, 1)
+        if session is not None:  # how many it has is not kept anywhere
+            events = [event for event in self._whole.events(session) if event.authority != Authority.QUARANTINED]
+            return {"total": len(events), "memories": [_listed(event) for event in events[: -wanted - 1 : -1]]}
+        view, newest, place = self._whole._memory._ledger.view(self._whole.scope), list[Event](), None
+        while len(newest) < wanted and (page := view.newest(wanted, before=place)):
+            newest += [event for event in page if event.authority != Authority.QUARANTINED]
+            place = page[-1].seq
+        return {"total": view.size().events - len(view.quarantined()), "memories": [_listed(event) for event in newest[:wanted]]}
 
     def memory(self, id: str) -> dict[str, Any]:
         """Return one memory with what it rests on and what was derived from it. Two indexed look-ups.

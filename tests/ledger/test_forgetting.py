@@ -107,6 +107,25 @@ def test_residue_in_free_pages_is_found_and_removed(tmp_path: Path) -> None:
     assert b"zanzibarvoyage" not in every_byte(tmp_path)
 
 
+def test_residue_of_a_word_that_is_written_like_a_living_one_is_found(tmp_path: Path) -> None:
+    """In capitals "kantstraße" is "kantstrasse": that one of the two is alive must not hide what is left of the other."""
+    path = tmp_path / "x.db"
+    with opened(path) as ledger, ledger.transaction(ANA) as tx:
+        tx.append([draft("kantstrasse kantstra\u00dfe", id="m"), draft("kantstra\u00dfe", id="n")])
+    careless = sqlite3.connect(path, isolation_level=None)
+    careless.execute("PRAGMA secure_delete = OFF")
+    careless.execute("CREATE TABLE scratch(x)")
+    careless.execute("INSERT INTO scratch VALUES(?)", ("kantstrasse " * 2000,))
+    careless.execute("DROP TABLE scratch")
+    careless.close()
+    assert Finder(["kantstra\u00dfe", "kantstrasse"]).ambiguous
+    assert not Finder(["kantstra\u00dfe", "hafen"]).ambiguous
+    with opened(path) as ledger:
+        report = ledger.forget(ANA, ["m"]).report
+        assert (report.complete, report.residue) == (True, ())
+    assert b"kantstrasse" not in every_byte(tmp_path)
+
+
 def test_residue_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     """A table that is not ours holds the text: we do not touch it, and we do not say that all is gone."""
     path = tmp_path / "x.db"

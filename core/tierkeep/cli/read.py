@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,8 +159,7 @@ def list_events(
     Example: tierkeep list --user ana --session trip
     """
     with call.mine() as mine:
-        events = mine.events()
-        found = _newest(events, limit) if last else list(islice(events, limit))
+        found = _newest(mine, limit) if last else list(islice(mine.events(), limit))
     entries = ((day_and_time(e.at), one_line(e.speaker, 40), _event(e)) for e in found)
     document = {"events": [event.model_dump(mode="json") | {"session": event.session} for event in found]}
     call.out.result(document, rows(("when", "who", "what"), entries) if found else Text("Nothing was said."))
@@ -204,13 +203,8 @@ def history(
     return DONE
 
 
-def _newest(events: Iterable[Event], limit: int) -> list[Event]:
-    kept: list[Event] = []
-    for event in events:
-        kept.append(event)
-        if len(kept) > 2 * limit:
-            del kept[:-limit]
-    return kept[-limit:]
+def _newest(mine: ScopedMemory, limit: int) -> list[Event]:
+    return mine._memory._ledger.view(mine.scope).newest(limit, session=mine.scope.session)[::-1]
 
 
 def _event(event: Event) -> Text:

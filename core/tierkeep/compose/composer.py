@@ -95,11 +95,12 @@ class EvidenceComposer:
 def _item(hit: Hit) -> EvidenceItem:
     item = hit.item
     if isinstance(item, Event):
-        return EvidenceItem(
-            id=item.id, sources=(item.id,), session=item.session, text=item.text, at=item.at,
-            speaker=item.speaker or item.role, origin=item.origin.source, authority=item.authority, score=hit.score,
-            flag=hit.flag, order=item.seq, kind=item.kind,
-        )
+        # Hundreds of them for one question, and all that is in an event was checked when it was made.
+        return EvidenceItem.of_sound({
+            "id": item.id, "sources": (item.id,), "session": item.session, "text": item.text, "at": item.at,
+            "speaker": item.speaker or item.role, "origin": item.origin.source, "authority": item.authority, "score": float(hit.score),
+            "flag": hit.flag, "dates": (), "excerpt": False, "order": item.seq, "kind": item.kind, "held": None,
+        })
     if item.kind == "profile":
         return EvidenceItem(
             id=item.id, sources=item.sources, text=shown(item), at=item.observed_at, origin=item.origin.source,

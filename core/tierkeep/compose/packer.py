@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tierkeep import rendering
-from tierkeep.protocols import TokenCounter
+from tierkeep.protocols import LineCounter, TokenCounter
 from tierkeep.records import EvidenceItem
 
 #: An item is only cut when at least this many tokens are left for it (tiers 1.5).
@@ -61,15 +62,16 @@ def pack(
     order = _by_value(items, value)
     several = len({item.session for item in items if item.session}) > 1
     most = int(budget * session_share) if several and session_share < 1.0 else budget
+    entries: dict[int, _Entry] = {}
     lines = _affordable(computed, budget, counter) if order else ()
     if lines:
-        chosen = _choose(items, order, _room(budget, counter), counter, lines, most)
-        whole = any(item is items[order[0]] for item in chosen)
+        chosen = _choose(items, order, _room(budget, counter), counter, lines, most, entries)
+        whole = any(entry.item is items[order[0]] for entry in chosen)
         packed = _rendered(items, order, chosen, counter, lines)
         if whole and packed.tokens <= budget:
             return packed
-    chosen = _choose(items, order, _room(budget, counter), counter, (), most)
-    if order and not any(item is items[order[0]] for item in chosen):
+    chosen = _choose(items, order, _room(budget, counter), counter, (), most, entries)
+    if order and not any(entry.item is items[order[0]] for entry in chosen):
         chosen = _in_place_of(items[order[0]], chosen, budget, counter)
     packed = _rendered(items, order, chosen, counter, ())
     while chosen and packed.tokens > budget:
@@ -77,6 +79,18 @@ def pack(
         chosen = chosen[:-1]
         packed = _rendered(items, order, chosen, counter, ())
     return packed
+
+
+class _Entry(NamedTuple):
+    """An item with its heading and its line, which are worked out once."""
+
+    item: EvidenceItem
+    heading: str
+    line: str
+
+    @classmethod
+    def of(cls, item: EvidenceItem) -> _Entry:
+        return cls(item, rendering.heading(item), rendering.line(item))
 
 
 def _room(budget: int, counter: TokenCounter) -> int:
@@ -95,32 +109,39 @@ def _affordable(computed: Sequence[str], budget: int, counter: TokenCounter) -> 
     return tuple(kept)
 
 
-def _in_place_of(best: EvidenceItem, chosen: Sequence[EvidenceItem], budget: int, counter: TokenCounter) -> list[EvidenceItem]:
+def _in_place_of(best: EvidenceItem, chosen: Sequence[_Entry], budget: int, counter: TokenCounter) -> list[_Entry]:
     """Return what is shown when the best item does not fit beside the rest.
 
     Its beginning is worth more than any number of lesser ones, and those that are much worse than it are there only because they are short.
     """
     least = _WORTH_KEEPING * best.score
     alone = [best] if counter.count(rendering.block((best,))) <= budget else _excerpt(best, budget, counter)
-    return alone or [item for item in chosen if item.flag or item.score >= least]
+    return [_Entry.of(item) for item in alone] or [entry for entry in chosen if entry.item.flag or entry.item.score >= least]
 
 
 def _rendered(
-    items: Sequence[EvidenceItem], order: Sequence[int], chosen: Sequence[EvidenceItem], counter: TokenCounter, lines: tuple[str, ...]
+    items: Sequence[EvidenceItem], order: Sequence[int], chosen: Sequence[_Entry], counter: TokenCounter, computed: tuple[str, ...]
 ) -> Packed:
     """Return a selection as it is shown, with the count of the whole; nothing at all when no item was chosen."""
-    shown = tuple(_reading_order(chosen))
-    text = rendering.block(shown, lines) if shown else ""
-    kept = {item.id for item in chosen}
-    dropped = tuple(items[i].id for i in order if items[i].id not in kept)
-    return Packed(shown, text, counter.count(text) if text else 0, dropped, lines if shown else ())
+    kept = {entry.item.id for entry in chosen}
+    dropped = tuple(id for id in (items[i].id for i in order) if id not in kept)
+    if not chosen:
+        return Packed((), "", 0, dropped)
+    shown = _reading_order(chosen)
+    lines = rendering.fenced(rendering.under_headings([entry[1:] for entry in shown], computed))
+    text = "\n".join(lines)
+    tokens = counter.count_lines(lines) if isinstance(counter, LineCounter) else counter.count(text)
+    return Packed(tuple(entry.item for entry in shown), text, tokens, dropped, computed)
 
 
 def _by_value(items: Sequence[EvidenceItem], value: Value | None) -> list[int]:
     """Return the places of the items, most valuable first; the one with the best score leads, whatever its length."""
-    order = sorted(range(len(items)), key=lambda i: (-_value(items[i], value), i))
-    best = max(order, key=lambda i: (bool(items[i].flag), items[i].score, -i), default=None)
-    return order if best is None else [best, *(i for i in order if i != best)]
+    values = [_value(item, value) for item in items]
+    order = sorted(range(len(items)), key=values.__getitem__, reverse=True)  # equals stay in the order of their places
+    if not items:
+        return []
+    best = -max((item.flag != "", item.score, -place) for place, item in enumerate(items))[2]
+    return [best, *(place for place in order if place != best)]
 
 
 def _value(item: EvidenceItem, value: Value | None) -> float:
@@ -129,27 +150,30 @@ def _value(item: EvidenceItem, value: Value | None) -> float:
 
 
 def _choose(
-    items: Sequence[EvidenceItem], order: Sequence[int], room: int, counter: TokenCounter, computed: Sequence[str], most: int
-) -> list[EvidenceItem]:
+    items: Sequence[EvidenceItem], order: Sequence[int], room: int, counter: TokenCounter, computed: Sequence[str], most: int,
+    entries: dict[int, _Entry],
+) -> list[_Entry]:
+    """Return what fits into `room` tokens beside the worked-out lines, most valuable first; `entries` keeps what was rendered by place."""
     room -= sum(counter.count(f"{entry}\n") for entry in computed)
-    chosen: list[EvidenceItem] = []
+    chosen: list[_Entry] = []
     taken: dict[str, int] = {}
     headings: set[str] = set()
     misses = 0
     for index in order:
         item = items[index]
-        head = rendering.heading(item)
         # Prose has four to six characters a token, and nothing but runs of one sign has sixteen; this spares counting what cannot fit.
         if len(item.text) > room * 16:
             misses += 1
             continue
-        cost = counter.count(f"{rendering.line(item)}\n") + (0 if head in headings else counter.count(f"{head}\n"))
+        entry = entries.get(index) or entries.setdefault(index, _Entry.of(item))
+        head = entry.heading
+        cost = counter.count(f"{entry.line}\n") + (0 if head in headings else counter.count(f"{head}\n"))
         of_session = taken.get(item.session, 0) + cost
         if cost <= room and item.session and chosen and of_session > most:
             continue  # it would fit, but its conversation has had its share
         if cost <= room:
             taken[item.session] = of_session
-            chosen.append(item)
+            chosen.append(entry)
             headings.add(head)
             room -= cost
             misses = 0
@@ -178,6 +202,6 @@ def _excerpt(item: EvidenceItem, budget: int, counter: TokenCounter) -> list[Evi
     return [item.model_copy(update={"text": item.text[:at].rstrip() + " …", "excerpt": True})] if at else []
 
 
-def _reading_order(items: Sequence[EvidenceItem]) -> list[EvidenceItem]:
+def _reading_order(chosen: Sequence[_Entry]) -> list[_Entry]:
     """Profile first, then by time; ties keep the order of the conversation, which is the order of their ids in the ledger."""
-    return sorted(items, key=lambda item: (0 if rendering.heading(item) == "[profile]" else 1, item.at[:10], item.order))
+    return sorted(chosen, key=lambda entry: (entry.heading != "[profile]", entry.item.at[:10], entry.item.order))

@@ -54,9 +54,5 @@ class AuthorityGuard:
 
         The partition is checked although the store already isolates it: a tier that mixes scopes up must not leak.
         """
-        own = query.scope.partition
-        return [
-            hit
-            for hit in hits
-            if hit.item.authority > Authority.QUARANTINED and hit.item.scope.partition == own
-        ]
+        own, least = query.scope.partition, int(Authority.QUARANTINED)
+        return [hit for hit in hits if (item := hit.item).authority > least and item.scope.partition == own]

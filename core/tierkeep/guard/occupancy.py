@@ -33,6 +33,7 @@ _MOST_OWNERS = 4
 _FEW_SIGNS = 16
 #: Hashes in the signatures that are remembered (ours: about 15 MB, some thousand ordinary texts).
 _MOST_HASHES = 200_000
+_AGENT = Source.AGENT_INFERRED  # named here, because naming a member takes longer than comparing it
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？;；:：|\n]+")
 #: The same for ASCII alone, where no pattern is needed: a line end for what ends a sentence, a space for what is in no word.
@@ -144,7 +145,7 @@ class _Kept:
 def _from_outside(hit: Hit) -> bool:
     """Return whether anybody could have written it, or an agent has repeated what such a one wrote."""
     source = hit.item.origin.source
-    return source in FROM_OUTSIDE or (source == Source.AGENT_INFERRED and isinstance(hit.item, Event) and bool(hit.item.parents))
+    return source in FROM_OUTSIDE or (source == _AGENT and isinstance(hit.item, Event) and bool(hit.item.parents))
 
 
 def _roots(hit: Hit) -> tuple[str, ...]:

@@ -61,13 +61,18 @@ class Finder:
 
     Args:
         terms: What to look for. A term that is not ASCII is looked for as given, folded, in lower, upper and title case.
+
+    Attributes:
+        ambiguous: Whether a form is one of two terms: where it stands, only the first of them is said to be found.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
         forms: dict[bytes, str] = {}
+        self.ambiguous = False
         for term in terms:
             for variant in (term, term.casefold(), term.lower(), term.upper(), term.title()):
-                forms.setdefault(variant.encode("utf-8", "surrogatepass").lower(), term)
+                meant = forms.setdefault(variant.encode("utf-8", "surrogatepass").lower(), term)
+                self.ambiguous = self.ambiguous or meant != term
         forms.pop(b"", None)
         self._terms = len(set(forms.values()))
         self._short = {form: term for form, term in forms.items() if len(form) < _GRAM}

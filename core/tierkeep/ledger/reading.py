@@ -33,6 +33,8 @@ RECORDS = " ".join(("SELECT seq,", RECORD_COLUMNS, "FROM records WHERE scope = ?
 """What `records_of` reads; conditions may follow."""
 
 _AUTHORITY = EVENT_COLUMNS.split(", ").index("e.authority")
+_ENTRY = len(EVENT_COLUMNS.split(", "))
+_REVIEWED, _ELEVATED = _ENTRY + 1, _ENTRY + 3
 _MACS = """SELECT kind, number, mac FROM seals
     WHERE kind IN (SELECT value FROM json_each(?)) AND name = '' AND number IN (SELECT value FROM json_each(?))"""
 
@@ -46,7 +48,12 @@ def events_of(connection: Connection, scope: Scope, rows: Iterable[Sequence[Any]
     rows = list(rows)
     macs = {} if key is None else _macs(connection, ("event", "review", "elevation"), [row[0] for row in rows])
     events = []
-    for *row, entry, reviewed, review, elevated in rows:
+    partition = scope.partition
+    for full in rows:
+        if key is None and full[_REVIEWED] is None and full[_ELEVATED] is None:
+            events.append(event_from_row(partition, full[:_ENTRY]))  # as it was written: most are
+            continue
+        *row, entry, reviewed, review, elevated = full
         if key is not None and not key.holds(macs.get(("event", row[0])), "event", sealed_event(scope, entry, row)):
             _left_out("event", row[0])
             continue
@@ -61,7 +68,7 @@ def events_of(connection: Connection, scope: Scope, rows: Iterable[Sequence[Any]
                 row[_AUTHORITY] = Authority.ACT
             else:
                 _left_out("elevation of event", row[0])
-        events.append(event_from_row(scope, row))
+        events.append(event_from_row(partition, row))
     return events
 
 

@@ -9,12 +9,12 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from tierkeep.errors import InputError, StoreCorrupt
-from tierkeep.records import Event, EventDraft, Origin, Record, Scope
+from tierkeep.records import Authority, Event, EventDraft, EventKind, Origin, Record, Role, Scope
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -46,6 +46,9 @@ RECORD_COLUMNS = (
 """Columns of `record_from_row`, in the order of `record_to_row`."""
 
 _ID_LENGTH = 26  # base32 characters: 130 bits
+_KINDS = frozenset(get_args(EventKind))
+_ROLES = frozenset(get_args(Role))
+_AUTHORITIES = {int(authority): authority for authority in Authority}
 
 
 def _plain(value: object) -> object:
@@ -117,29 +120,44 @@ def derived_id(scope: Scope, draft: EventDraft, position: int) -> str:
     return base64.b32encode(digest).decode("ascii")[:_ID_LENGTH].lower()
 
 
-def event_from_row(scope: Scope, row: Iterable[Any]) -> Event:
+def event_from_row(partition: tuple[str, str, str], row: Iterable[Any]) -> Event:
     """Return the event of a row of `EVENT_COLUMNS`.
+
+    Args:
+        partition: Whose it is.
+        row: The columns. When they are of the types that they were written with, they are not checked again.
 
     Raises:
         StoreCorrupt: The row does not make an event.
     """
     seq, session, position, id_, kind, role, speaker, text, at, ts, origin, authority, meta = row
+    known = _AUTHORITIES.get(authority)
     try:
-        return Event(
-            id=id_,
-            seq=seq,
-            scope=_owner(*scope.partition, session),
-            position=position,
-            kind=kind,
-            role=role,
-            speaker=speaker,
-            text=text,
-            at=at,
-            ts=ts,
-            origin=_origin(origin),
-            authority=authority,
-            meta=loads(meta) if meta != "{}" else {},
+        fields: dict[str, Any] = {
+            "id": id_,
+            "seq": seq,
+            "scope": _owner(*partition, session),
+            "position": position,
+            "kind": kind,
+            "role": role,
+            "speaker": speaker,
+            "text": text,
+            "at": at,
+            "ts": ts,
+            "origin": _origin(origin),
+            "authority": authority if known is None else known,
+            "meta": loads(meta) if meta != "{}" else {},
+        }
+        sound = (
+            type(text) is type(id_) is type(speaker) is type(at) is str
+            and type(seq) is type(position) is int
+            and type(ts) is float
+            and type(fields["meta"]) is dict
+            and known is not None
+            and kind in _KINDS
+            and role in _ROLES
         )
+        return Event.of_sound(fields) if sound else Event(**fields)
     except ValidationError:
         raise StoreCorrupt(f"The stored event {seq} is damaged; `tierkeep verify` says how far it goes.") from None
 
@@ -156,7 +174,7 @@ def event_from_draft(scope: Scope, draft: EventDraft, id_: str, seq: int, positi
     row: list[Any] = [seq, draft.session, position, id_, draft.kind, draft.role, draft.speaker, draft.text, draft.at]
     # A negative zero would come back from SQLite as zero.
     row += [draft.ts + 0.0, origin_text(draft.origin), int(draft.authority), dumps(draft.meta, "meta")]
-    return event_from_row(scope, row)
+    return event_from_row(scope.partition, row)
 
 
 def event_to_row(event: Event) -> tuple[Any, ...]:

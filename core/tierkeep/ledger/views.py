@@ -17,6 +17,7 @@ from tierkeep.records import Event, GuardEntry, Record, Scope, TermPage, TermRow
 __all__ = ["TableView"]
 
 _PAGE = 512  # events per read: a page is one short read, so that neither a fork nor a checkpoint waits for a slow consumer
+_END = 2**63 - 1  # behind every place
 
 _EVENTS_BY_ID = " ".join((EVENTS, "AND e.id IN (SELECT value FROM json_each(?))"))
 # The plus keeps SQLite from going through the index of the scope first: a place names its row.
@@ -28,6 +29,9 @@ _QUARANTINED = " ".join(
 )
 _SEQS_OF_SESSION = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id = e.session
     AND +e.scope = s.scope WHERE s.scope = ? AND s.name = ? AND e.seq > ? ORDER BY e.seq"""
+_EVENTS_BEFORE = " ".join((EVENTS, "AND e.seq < ? ORDER BY e.seq DESC LIMIT ?"))
+_SEQS_OF_SESSION_BEFORE = """SELECT e.seq FROM events AS e JOIN sessions AS s ON s.id = e.session
+    AND +e.scope = s.scope WHERE s.scope = ? AND s.name = ? AND e.seq < ? ORDER BY e.seq DESC LIMIT ?"""
 _SESSIONS = """SELECT min(s.name), count(*) FROM lexicon AS l JOIN sessions AS s ON s.id = l.session AND +s.scope = l.scope
     WHERE l.scope = ? GROUP BY l.session ORDER BY min(l.seq)"""
 _NEWEST_BATCH = "SELECT max(tx) FROM batches WHERE scope = ?"
@@ -111,6 +115,25 @@ class TableView:
         seqs = [row[0] for row in rows]
         for at in range(0, len(seqs), _PAGE):
             yield self.events_at(seqs[at : at + _PAGE])
+
+    def newest(self, limit: int, *, session: str | None = None, before: int | None = None) -> list[Event]:
+        """Return the last events in ledger order, the newest first; see `tierkeep.protocols.View.newest`."""
+        found: list[Event] = []
+        place = _END if before is None else before
+        while (left := min(limit - len(found), _PAGE)) > 0:
+            with self._lend() as connection:
+                number = scopes.find(connection, self.scope)
+                if session is None:
+                    rows = connection.execute(_EVENTS_BEFORE, (number, place, left)).fetchall()
+                    found += events_of(connection, self.scope, rows, self._key)
+                else:
+                    rows = connection.execute(_SEQS_OF_SESSION_BEFORE, (number, session, place, left)).fetchall()
+            if session is not None:
+                found += self.events_at([row[0] for row in rows])
+            if len(rows) < left:  # a row whose seal does not hold is left out of what was found
+                break
+            place = rows[-1][0]
+        return found
 
     def _events(self, statement: str, *values: Any) -> list[Event]:
         with self._lend() as connection:

@@ -7,31 +7,44 @@ those of all its members together (structured queries, Pirkola 1998), so that a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from tierkeep.terms import term_ids
 
 __all__ = ["classes_named", "synonyms_named"]
 
-_Groups = tuple[tuple[frozenset[int], frozenset[int]], ...]  # (term ids that name the group, term ids of its members)
+
+class _Groups(NamedTuple):
+    """The term ids of each group's members, in the table's order, and the places of the groups that a term id names."""
+
+    members: tuple[frozenset[int], ...]
+    named: dict[int, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, groups: Iterable[tuple[frozenset[int], frozenset[int]]]) -> _Groups:
+        """Return the groups of (term ids that name it, term ids of its members)."""
+        groups = tuple(groups)
+        terms = {term for names, _ in groups for term in names}
+        places = {term: tuple(place for place, (names, _) in enumerate(groups) if term in names) for term in terms}
+        return cls(tuple(members for _, members in groups), places)
 
 
 def classes_named(terms: frozenset[int]) -> list[frozenset[int]]:
     """The member term ids of every class the terms name, without the terms themselves, in the table's order."""
-    return list(_named(_classes(), terms))
+    return _named(_classes(), terms)
 
 
 def synonyms_named(terms: frozenset[int]) -> list[frozenset[int]]:
     """The other term ids of every synonym group that holds one of the terms, in the table's order."""
-    return list(_named(_synonyms(), terms))
+    return _named(_synonyms(), terms)
 
 
-def _named(groups: _Groups, terms: frozenset[int]) -> Iterator[frozenset[int]]:
-    for names, members in groups:
-        if not names.isdisjoint(terms) and (others := members - terms):
-            yield others
+def _named(groups: _Groups, terms: frozenset[int]) -> list[frozenset[int]]:
+    places = {place for term in terms for place in groups.named.get(term, ())}
+    return [others for place in sorted(places) if (others := groups.members[place] - terms)]
 
 
 def _ids(words: Iterable[str]) -> frozenset[int]:
@@ -53,9 +66,9 @@ def _classes() -> _Groups:
         members = [word for part in tail.split() for word in (words[part[1:]] if part[0] == "@" else [part])]
         words[names.split()[0]] = members
         groups.append((_ids([names]), _ids(members)))
-    return tuple(groups)
+    return _Groups.of(groups)
 
 
 @cache
 def _synonyms() -> _Groups:
-    return tuple((ids, ids) for ids in (_ids([line]) for line in _lines("synonyms.txt")))
+    return _Groups.of((ids, ids) for ids in (_ids([line]) for line in _lines("synonyms.txt")))

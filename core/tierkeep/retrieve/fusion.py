@@ -30,7 +30,7 @@ class Scores:
 
     Attributes:
         total: Shape (N,), at least 0; 0 for an event that is hidden, or that nothing speaks for.
-        lexical: The same from words alone; what confidence is read from.
+        lexical: The same from words alone; what confidence is read from. Where nothing else counts, it is `total` itself.
         parts: Summands `event`, `session`, `neighbour`, `dense` and factors `speaker`, `date`, each of shape (N,); a part that
             did not apply is absent. `total = (event + session + neighbour + dense) * speaker * date` where visible.
     """
@@ -72,10 +72,18 @@ def score(
     for name, factor in factors.items():
         if factor is not None:
             parts[name] = factor
-            total, lexical = total * factor, lexical * factor
+            total, lexical = _times(total, lexical, factor)
     if mask is not None:
-        total, lexical = total * mask, lexical * mask
+        total, lexical = _times(total, lexical, mask)
     return Scores(total, lexical, parts)
+
+
+def _times(
+    total: NDArray[np.float32], lexical: NDArray[np.float32], factor: NDArray[np.float32] | NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return both times the factor; where they are one array, one array."""
+    product = total * factor
+    return product, product if lexical is total else lexical * factor
 
 
 def _queries(index: ScopeIndex, question: Question, settings: RetrievalSettings) -> list[tuple[Sequence[int], float]]:
@@ -102,13 +110,16 @@ def rank(
         limit: At most this many rows.
         places: What decides last, shape (N,); None for `seq`.
     """
-    places = index.seq if places is None else places
     rows = np.flatnonzero(values > 0)
+    held = values[rows]
     if limit < len(rows):
         # Everything level with the last admitted value stays until the tie rule has decided.
-        least = np.partition(values[rows], len(rows) - limit)[len(rows) - limit] if limit > 0 else np.inf
-        rows = rows[values[rows] >= least]
-    order = np.lexsort((places[rows], -index.ts[rows], -values[rows]))
+        least = np.partition(held, len(rows) - limit)[len(rows) - limit] if limit > 0 else np.inf
+        admitted = held >= least
+        rows, held = rows[admitted], held[admitted]
+    # Rows stand in the order of `seq`, and a sort by several keys leaves what is level in all of them as it stood.
+    last = () if places is None else (places[rows],)
+    order = np.lexsort((*last, -index.ts[rows], -held))
     return rows[order[:limit]]
 
 
@@ -123,7 +134,8 @@ def confidence(scores: NDArray[np.float32], settings: RetrievalSettings | None =
     """
     settings = settings or RetrievalSettings()
     count = settings.confidence_hits
-    best = np.sort(np.append(scores.ravel(), np.zeros(count, np.float32)))[::-1][:count].astype(np.float64)
+    known = np.append(scores.ravel(), np.zeros(count, np.float32))
+    best = np.sort(np.partition(known, len(known) - count)[len(known) - count :])[::-1].astype(np.float64)
     if best[0] <= 0:
         return 0.0
     shares = np.exp((best - best[0]) / settings.confidence_temperature)

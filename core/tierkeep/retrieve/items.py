@@ -5,6 +5,7 @@ Derived from the ledger's records and rebuildable from them: lists and searches 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from tierkeep.settings import Settings
 
 __all__ = ["HeldItem", "ItemShelf"]
 
+_FEW = 64  # changes that are entered into the ordered items one by one: a sort of all takes milliseconds
 _ENTRY = 1_000  # bytes of an entry's Python objects beside its text, by estimate
 
 
@@ -65,6 +67,7 @@ class _Table:
         self._by_key: dict[str, HeldItem] = {}
         self._known = {held.source: held for held in (known or {}).values()}  # events are immutable: their texts are not read again
         self._ordered: list[HeldItem] | None = None
+        self._first: dict[tuple[str, ...], tuple[float, int]] = {}  # of each namespace when `_ordered` was made
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -96,16 +99,44 @@ class _Table:
         missing = [record.sources[0] for record in active if record.sources[0] not in self._known]
         said = {event.id: (event.seq, event.text) for event in view.events(missing)}
         said |= {id_: (held.seq, held.text) for id_, held in self._known.items()}
+        gone, came = list[HeldItem](), list[HeldItem]()
         for record in records:
             held = self._by_key.get(record.key)
             if record.status != "active" and held is not None and held.id == record.id:
                 self._bytes -= _ENTRY + len(self._by_key.pop(record.key).text)
+                gone.append(held)
         for record in active:
             if record.sources[0] in said:
                 before = self._by_key.get(record.key)
                 now = self._by_key[record.key] = held_item(record, *said[record.sources[0]])
                 self._bytes += len(now.text) - len(before.text) if before else _ENTRY + len(now.text)
-        self._ordered = None
+                gone += [before] if before else []
+                came.append(now)
+        self._ordered = self._with(gone, came)
+
+    def _with(self, gone: Sequence[HeldItem], came: Sequence[HeldItem]) -> list[HeldItem] | None:
+        """Return the ordered items after a small change; None when all of them have to be sorted anew."""
+        if self._ordered is None or len(gone) + len(came) > _FEW:
+            return None
+        for held in came:
+            self._first.setdefault(held.namespace, held.group)
+        firsts = {(held.namespace, held.group) for held in came}
+        if any(held.group < self._first[held.namespace] for held in came):
+            return None
+        if any(held.group == self._first[held.namespace] and (held.namespace, held.group) not in firsts for held in gone):
+            return None  # with its first item a namespace may lose its place among the others
+        ordered = self._ordered.copy()
+        for held in gone:
+            at = bisect_left(ordered, self._order(held), key=self._order)
+            if at == len(ordered) or ordered[at] is not held:
+                return None
+            del ordered[at]
+        for held in came:
+            ordered.insert(bisect_left(ordered, self._order(held), key=self._order), held)
+        return ordered
+
+    def _order(self, held: HeldItem) -> tuple[tuple[float, int], int, int]:
+        return self._first[held.namespace], held.place, held.seq
 
     def ordered(self) -> list[HeldItem]:
         """Return the items by namespace and in order of creation. The list is never changed afterwards."""
@@ -113,7 +144,8 @@ class _Table:
             first: dict[tuple[str, ...], tuple[float, int]] = {}
             for held in self._by_key.values():
                 first[held.namespace] = min(held.group, first.get(held.namespace, held.group))
-            self._ordered = sorted(self._by_key.values(), key=lambda held: (first[held.namespace], held.place, held.seq))
+            self._first = first
+            self._ordered = sorted(self._by_key.values(), key=self._order)
         return self._ordered
 
 

@@ -112,7 +112,6 @@ def _first_person(text: str) -> bool:
 
 def read_question(text: str, language: str = "english") -> Question:
     """The question's terms, person and dates, from its wording alone."""
-    terms = term_ids(text, language)
-    _, first = np.unique(terms, return_index=True)
+    terms = list(dict.fromkeys(term_ids(text, language).tolist()))[:_MAX_TERMS]
     head = text[:_MAX_CHARS]
-    return Question(terms[np.sort(first)[:_MAX_TERMS]], _first_person(head), _dates(head))
+    return Question(np.array(terms, np.uint32), _first_person(head), _dates(head))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -68,13 +69,14 @@ class Search:
             if also:
                 more = score(index, read_question(also), visible, self._settings).total
                 total = _scaled(total) + np.float32(0.5) * _scaled(more)
-            sure = confidence(scores.lexical, self._settings)
             rows = rank(index, total, self._settings.candidates)
+            # Confidence looks at the best scores alone; where they are the ranked ones, they need not be looked for again.
+            ranked = total is scores.lexical and self._settings.candidates >= self._settings.confidence_hits
+            sure = confidence(total[rows] if ranked else scores.lexical, self._settings)
             rows = _packable(index, rows, total, budget, self._settings)[:k]
-            picked = [(int(index.seq[row]), float(total[row])) for row in rows]
-        worth = dict(picked)
-        hits = [Hit(event, worth[event.seq]) for event in view.events_at([seq for seq, _ in picked])]
-        hits.sort(key=lambda hit: -hit.score)
+            worth: dict[int, float] = dict(zip(index.seq[rows].tolist(), total[rows].tolist(), strict=True))
+        hits = [Hit(event, worth[event.seq]) for event in view.events_at(list(worth))]
+        hits.sort(key=itemgetter(1), reverse=True)  # by score; equals stay as they are
         return Found(hits, sure, not complete or (near is not None and not near.complete), note)
 
 

@@ -63,6 +63,11 @@ class EventContract(LedgerUnderTest):
         assert list(view.scan(session="other")) == events[-2:]
         assert list(view.scan(session="s1", after_seq=events[10].seq, limit=600)) == events[11:611]
         assert list(view.scan(limit=0)) == list(view.scan(session="nothing")) == []
+        assert view.newest(10_000) == events[::-1]
+        assert view.newest(3) == events[:-4:-1]
+        assert view.newest(600, session="s1", before=events[700].seq) == events[699:99:-1]
+        assert view.newest(5, before=events[2].seq) == [events[1], events[0]]
+        assert view.newest(0) == view.newest(5, session="nothing") == view.newest(5, before=events[0].seq) == []
 
     def test_an_id_is_stored_once(self) -> None:
         """The application's own id makes a second delivery harmless, inside a batch and across them."""
