@@ -88,7 +88,7 @@ class Traffic:
             thread.start()
 
     def _until_over(self, work: Callable[[], None]) -> None:
-        while not self._over.wait(0.01):
+        while not self._over.wait(0.03):
             try:
                 work()
             except BaseException as error:
