@@ -56,7 +56,7 @@ class CheckedEmbedder:
         """Return the vectors of texts, shape (len(texts), dimension).
 
         Raises:
-            ModelError: The embedder failed, or these are no vectors: another number of them, another length, not finite, or nothing but zeros.
+            ModelError: It failed, or these are no vectors: another number of them, another length, not finite, or nothing but zeros.
         """
         return self._rows(self._embedder.embed, texts)
 

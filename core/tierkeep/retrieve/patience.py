@@ -54,7 +54,7 @@ class Patience(Generic[_T]):
         def run() -> None:
             try:
                 future.set_result(work())
-            except BaseException as error:  # raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
                 future.set_exception(error)
             finally:
                 free.release()
