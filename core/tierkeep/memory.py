@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from tierkeep.clock import SystemClock
+from tierkeep.clock import ForwardClock, SystemClock
 from tierkeep.errors import InputError, MissingExtraError, ModelError, ScopeError, SettingsError, StorageError
 from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
@@ -115,7 +115,7 @@ class Memory(Operations):
         kept = self._keeping.guarding(guard, ledger)
         parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
         self._preset = self._keeping.into(build(preset, parts))
-        self._reader = Reader(settings, clock, origin_of)
+        self._reader = Reader(settings, ForwardClock(clock), origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
