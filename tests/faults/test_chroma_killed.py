@@ -53,7 +53,12 @@ def files(server: ChromaServer, name: str) -> list[Path]:
     return [path for path in server.folder.rglob(name) if path.is_file()]
 
 
-def gone(server: ChromaServer) -> None:
+def an_unreadable_database(server: ChromaServer) -> None:
+    """It does not start, and its operator removes its folder."""
+    for path in files(server, "chroma.sqlite3"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AssertionError):
+        server.start()
     shutil.rmtree(server.folder)
 
 
@@ -146,7 +151,7 @@ def test_killed_in_mid_write_and_back_with_its_data_a_torn_index_or_nothing(serv
         traffic = Traffic(memory)
         traffic.ids.extend(f"p{number}" for number in range(150))
         away: list[int] = []
-        for harm in (lambda _: None, half_of_its_vectors, gone):
+        for harm in (lambda _: None, half_of_its_vectors, an_unreadable_database):
             traffic.wait(4)
             server.kill()
             before, stored = len(traffic.seen), len(traffic.ids)

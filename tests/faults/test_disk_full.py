@@ -1,4 +1,4 @@
-"""A file system that is full, for every write, with no room left and with a little: nothing is half done, reads go on, and so does the store.
+"""A file system that is full, for every write, with no room left or a little: nothing is half done, reads go on, and so does the store.
 
 A real file system of a few megabytes in memory, in a namespace of the test's own. What the store holds is compared, whole, with an
 undisturbed one before and after the same operation.
@@ -22,9 +22,8 @@ _SMALL_DISK = 'mount -t tmpfs -o size=4m none "$0" && exec "$@"'
 
 
 def _may_mount(folder: Path) -> bool:
-    if not shutil.which("unshare"):
-        return False
-    return subprocess.run(["unshare", "-rm", "sh", "-c", _SMALL_DISK, str(folder), "true"], capture_output=True, check=False).returncode == 0
+    tried = ["unshare", "-rm", "sh", "-c", _SMALL_DISK, str(folder), "true"]
+    return shutil.which("unshare") is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
 SCRIPT = """
@@ -101,9 +100,8 @@ SCRIPT = """
         memory.backup(large / "base" / "backup.db")
     with closing(sqlite3.connect(large / "base" / "tierkeep.db")) as other:
         # Another tool's table that it has dropped: its pages are free and still say what is in them, so a forget has to compact the file.
-        other.executescript(
-            "PRAGMA secure_delete = OFF; CREATE TABLE t(x); INSERT INTO t VALUES(replace(hex(zeroblob(900)), '00', ' zanzibarvoyage')); DROP TABLE t;"
-        )
+        other.executescript("PRAGMA secure_delete = OFF; CREATE TABLE t(x);")
+        other.executescript("INSERT INTO t VALUES(replace(hex(zeroblob(900)), '00', ' zanzibarvoyage')); DROP TABLE t;")
     refused = {}
     for name, run in WORK.items():
         shutil.copytree(large / "base", large / name)

@@ -47,12 +47,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def dead(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Stores whose process died: one with 10 events in its file and 20 in its log, one of somebody else, one that is younger than its log."""
+    """Stores whose process died: one with 10 events in its file and 20 in its log, the same later, one of somebody else, and a backup."""
     folder = tmp_path_factory.mktemp("dead")
     made: dict[str, Path] = {}
     with opened(folder / "first") as memory:
         tell(memory, "Parcel", 0, 10)
-        made["young"] = died(memory, folder / "young")  # nothing of it is in the file yet
     with opened(folder / "first") as memory:
         memory.backup(folder / "backup.db")
         tell(memory, "Parcel", 10, 30)

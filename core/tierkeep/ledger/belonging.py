@@ -55,8 +55,9 @@ def check_log(path: Path) -> None:
     if log.stat().st_size == 0 or any(_fits(path) for _ in range(_TRIES)):
         return
     message = (
-        f"The log {log.name} does not belong to {path}: it is another store's, or the file was put back beside a log of another day. Both were "
-        "left as they are. Bring back the log that belongs to the file, or move this one away: then the store is as the file has it."
+        f"The log {log.name} does not belong to {path}: it is another store's, or the file was put back beside a log of another day. "
+        "Both were left as they are. Bring back the log that belongs to the file, or move this one away: "
+        "then the store is as the file has it."
     )
     raise StoreCorrupt(message, path=str(path))
 
