@@ -40,11 +40,16 @@ class Background:
     Args:
         name: Of the thread, and in the log.
         work: What to do for a scope; it looks at `closed` between its steps.
+
+    Attributes:
+        failed: How often the work failed.
     """
 
     def __init__(self, name: str, work: Callable[[Scope], object]) -> None:
         self._name = name
         self._work = work
+        self.failed = 0
+        self._last_failure: type[Exception] | None = None
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -70,13 +75,20 @@ class Background:
         A model of the caller's own may raise anything, and what was written is stored: who writes again would store it twice.
         """
         try:
-            return work()
+            done = work()
         except Exception as error:  # noqa: BLE001
             self._say(error)
-        return None
+            return None
+        self._last_failure = None
+        return done
 
     def _say(self, error: Exception) -> None:
-        _LOG.warning("%s failed and is tried again with the next write: %s", self._name, type(error).__name__)
+        """Count a failure, and warn of it once: a model that is down for an hour fails with every write of that hour."""
+        with self._changed:
+            again = self._last_failure is type(error)
+            self.failed, self._last_failure = self.failed + 1, type(error)
+        level = logging.DEBUG if again else logging.WARNING
+        _LOG.log(level, "%s failed and is tried again with the next write: %s", self._name, type(error).__name__)
 
     @contextmanager
     def turn(self, seconds: float | None = None) -> Iterator[bool]:
@@ -142,6 +154,7 @@ class Background:
                 self._waiting[key] = scope
             try:
                 self._work(scope)
+                self._last_failure = None
             except TierkeepError as error:
                 self._say(error)
             finally:

@@ -40,6 +40,11 @@ class Deriving:
         self._when = when if stages.deferred else "on_request"
         self._background = Background("tierkeep-derive", lambda scope: self.run(scope, final=False))
 
+    @property
+    def failed(self) -> int:
+        """How often the background, or a write, could not derive."""
+        return self._background.failed
+
     def notice(self, scope: Scope) -> MaintainReport | None:
         """Take note that a scope has changed; return what was derived at once, None when that is done later.
 

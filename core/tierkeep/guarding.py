@@ -152,10 +152,11 @@ class ScopedGuard:
         subject = _memory_subject(self._standing(id))
         now = self._memory._clock.now().timestamp()
         with self._memory._ledger.transaction(self._scope) as transaction:
-            if not transaction.redeem(digest_of(token), subject, now):
-                raise ConfirmationError("this confirmation is unknown, used, expired, or of something else: ask the user again")
-            event = transaction.elevate(id)
-            transaction.log([GuardEntry(verb="elevate", subject=id, reasons=("confirmed",), by="user")])
+            if redeemed := transaction.redeem(digest_of(token), subject, now):
+                event = transaction.elevate(id)
+                transaction.log([GuardEntry(verb="elevate", subject=id, reasons=("confirmed",), by="user")])
+        if not redeemed:  # said here, so that what has expired is gone when it is said
+            raise ConfirmationError("this confirmation is unknown, used, expired, or of something else: ask the user again")
         return event
 
     def _standing(self, id: str) -> Event:

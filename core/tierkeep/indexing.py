@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tierkeep.allowance import Clock, Listener, Progress
 from tierkeep.background import Background, WhileOpen
 from tierkeep.deriving import Derive
-from tierkeep.errors import ModelError
 from tierkeep.protocols import Embedder, Ledger, VectorIndex
 from tierkeep.records import Authority, Event, MaintainReport, Scope
 from tierkeep.sentences import sentences
@@ -29,7 +28,7 @@ class Indexing:
 
     Args:
         ledger: Where events are, and vectors go.
-        embedder: Makes them.
+        embedder: Makes them, and never anything that is no vector (`tierkeep.models.checked`).
         settings: How texts are cut, and how many go at once.
         clock: For deadlines.
         when: "with_write", "background" or "on_request".
@@ -46,7 +45,13 @@ class Indexing:
         self._settings = settings
         self._clock = clock
         self._when = when
+        self._identity: str | None = None
         self._background = Background("tierkeep-index", self.run)
+
+    @property
+    def failed(self) -> int:
+        """How often the background, or a write, could not make its vectors."""
+        return self._background.failed
 
     def notice(self, scope: Scope) -> None:
         """Take note that a scope has new events. Vectors that cannot be made are not the write's failure."""
@@ -59,7 +64,8 @@ class Indexing:
         """Have what is missing made in the background: a store may have been written without this embedder."""
         if self._when == "background":
             view = self._ledger.view(scope)
-            if view.embedded(self._embedder.identity) < view.last_seq:
+            # Who asks a question does not wait for a server that has to say first which vectors it makes.
+            if self._identity is None or view.embedded(self._identity) < view.last_seq:
                 self._background.enqueue(scope)
 
     def run(self, scope: Scope, *, seconds: float | None = None, listener: Listener | None = None, tidy: bool = False) -> MaintainReport:
@@ -78,6 +84,7 @@ class Indexing:
         scope = scope.model_copy(update={"session": None})
         allowance = WhileOpen(self._clock, self._background.closed, seconds, listener)
         with self._background.turn(seconds) as mine:
+            self._identity = self._embedder.identity
             total = self.missing(scope) if listener is not None else 0
             done = 0
             while mine and not allowance.expired() and (read := self._batch(scope)):
@@ -112,10 +119,7 @@ class Indexing:
         parts = [parts_of(event, self._settings) for event in events]
         if not parts:
             return []
-        made = np.asarray(self._embedder.embed([part for own in parts for part in own]), np.float32)
-        if made.shape != (sum(map(len, parts)), self._embedder.dimension) or not np.isfinite(made).all():
-            identity = self._embedder.identity
-            raise ModelError(f"the embedder {identity!r} returned an array of shape {made.shape}, or numbers that are not finite")
+        made = self._embedder.embed([part for own in parts for part in own])
         ends = np.cumsum([len(own) for own in parts])
         return [(event.seq, made[end - len(own) : end]) for event, own, end in zip(events, parts, ends.tolist(), strict=True)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from tierkeep.clock import SystemClock
-from tierkeep.errors import InputError, MissingExtraError, ScopeError, SettingsError, StorageError
+from tierkeep.clock import ForwardClock, SystemClock
+from tierkeep.errors import InputError, MissingExtraError, ModelError, ScopeError, SettingsError, StorageError
 from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
 from tierkeep.records import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tierkeep.deriving import Derive
     from tierkeep.guard.lessons import Lessons
     from tierkeep.ledger.seal import Seal
+    from tierkeep.models.checked import CheckedEmbedder
     from tierkeep.presets import Builder
     from tierkeep.skills import Skills
     from tierkeep.telemetry import Telemetry
@@ -84,7 +85,6 @@ class Memory(Operations):
         from tierkeep.guard.authority import origin_of
         from tierkeep.guard.chain import DefaultGuard
         from tierkeep.guard.lessons import Lessons
-        from tierkeep.guard.redaction import redacting
         from tierkeep.indexing import Indexing
         from tierkeep.intake import Reader
         from tierkeep.keeping import Keeping
@@ -101,7 +101,7 @@ class Memory(Operations):
         self._clock = clock
         self._counter = counter
         self._skills = None if chat is None else Skills(chat, counter, clock)
-        self._embedder = embedder = None if embedder is None else redacting(embedder, settings.redaction)
+        self._embedder = embedder = None if embedder is None else _reliable(embedder, settings)
         self._vectors = vectors
         self._guard = guard = DefaultGuard(settings, clock, flagged=self._flagged) if guard is None else guard
         self._keeping = Keeping(settings.retention, clock)
@@ -115,7 +115,7 @@ class Memory(Operations):
         kept = self._keeping.guarding(guard, ledger)
         parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
         self._preset = self._keeping.into(build(preset, parts))
-        self._reader = Reader(settings, clock, origin_of)
+        self._reader = Reader(settings, ForwardClock(clock), origin_of)
         self._accounts = Accounts()
         when: Derive = derive or ("with_write" if chat is None else "background")
         self._deriving = Deriving(ledger, self._preset.write, clock, self._accounts, when)
@@ -255,19 +255,28 @@ class Memory(Operations):
         return self._indexing.wait(left) and derived
 
     def stats(self) -> Mapping[str, Any]:
-        """Return counts and sizes of the store; no content."""
-        return self._ledger.stats()
+        """Return counts and sizes of the store, and what has failed behind it since it was opened (`failures`); no content."""
+        failures: dict[str, int | str] = {"derive": self._deriving.failed}
+        if self._embedder is not None and self._indexing is not None:
+            failures |= {"index": self._indexing.failed, "embedder": self._embedder.failed, "embedder_last": self._embedder.last_failure}
+        return {**self._ledger.stats(), "failures": failures}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""
         return {
             "preset": self._preset.name, "store": type(self._ledger).__name__, "tokenizer": self._counter.name,
-            "embedder": self._embedder.identity if self._embedder else "none",
+            "embedder": self._embedder_name(),
             "vectors": "none" if self._embedder is None else self._vectors.name if self._vectors else "exact",
             "reranker": self._reranker.name if self._reranker else "none",
             "chat": self._skills.name if self._skills else "none", "consensus": self._compares(),
             "settings_sha256": self._settings.sha256(),
         }
+
+    def _embedder_name(self) -> str:
+        try:
+            return self._embedder.identity if self._embedder else "none"
+        except ModelError as error:
+            return f"not known, because it failed ({type(error).__name__})"
 
     def _compares(self) -> str:
         consensus = self._preset.read.consensus
@@ -311,10 +320,22 @@ def _check_parts(preset: object, settings: object, parts: Mapping[str, object]) 
     for argument, part in parts.items():
         verbs, attributes, example = _PARTS[argument]
         works = all(callable(getattr(part, verb, None)) for verb in verbs)
-        fits = works and all(isinstance(getattr(part, name, None), str) for name in attributes)
+        fits = works and all(_has_text(part, name) for name in attributes)
         if part is not None and (isinstance(part, type) or not fits):
             wanted = " and ".join([*(f"{verb}()" for verb in verbs), *(f"a {name} (text)" for name in attributes)])
             raise SettingsError(f"{argument} must be an object with {wanted}, such as {example}, not {_kind(part)}")
+
+
+def _reliable(embedder: Embedder, settings: Settings) -> CheckedEmbedder:
+    from tierkeep.guard.redaction import redacting
+    from tierkeep.models.checked import checked
+
+    return checked(redacting(embedder, settings.redaction))
+
+
+def _has_text(part: object, name: str) -> bool:
+    # A property is not looked at: an embedder may have to ask its server, which may be down while the memory is needed.
+    return isinstance(getattr(type(part), name, None), property) or isinstance(getattr(part, name, None), str)
 
 
 def _check_consensus(consensus: object, chat: ChatModel | None) -> None:

@@ -510,7 +510,8 @@ class Transaction(Protocol):
     def redeem(self, token: bytes, subject: str, now: float) -> bool:
         """Use a confirmation up; return whether it was this scope's, for this subject, not used before and not expired.
 
-        What does not fit is left as it is, so that a wrong guess uses up nothing.
+        What does not fit is left as it is, so that a wrong guess uses up nothing. What has expired goes for good, so that a clock that is
+        set back does not bring it back.
         """
         ...
 

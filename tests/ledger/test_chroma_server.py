@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,39 +26,12 @@ from tierkeep.testing.clock import FixedClock
 from tierkeep.testing.ledger_under_test import ANA, BOB, draft
 from tierkeep.testing.vector_index import VectorIndexContract, uniform
 
+from ..faults.chroma_server import ChromaServer
+
 pytest.importorskip("chromadb")
 MODEL = "model/1/24/unit"
 ROOT = Path(tierkeep.__file__).resolve().parents[1]
 NO_LIMIT = Allowance(FixedClock())
-
-
-class ChromaServer:
-    """`chroma run` in a folder, on a free port of this machine."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
-        command = [Path(sys.executable).with_name("chroma"), "run", "--path", self.folder, "--host", "127.0.0.1", "--port", str(self.port)]
-        # It logs every request; a pipe that nobody reads would fill up and stop it.
-        with (self.folder.parent / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder.parent)
-        for _ in range(1_200):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v2/heartbeat", timeout=5):
-                    return
-            except OSError:
-                assert self.process.poll() is None, (self.folder.parent / "server.log").read_text()
-                time.sleep(0.05)
-        raise AssertionError("the server did not start")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -238,24 +209,24 @@ def test_a_server_whose_files_are_gone_does_not_pass_for_whole(own_server: Chrom
     ledger.close()
 
 
-def test_a_deadline_holds_against_a_server_that_is_silent(own_server: ChromaServer, tmp_path: Path) -> None:
+def test_a_deadline_holds_against_a_server_that_is_silent(server: ChromaServer, tmp_path: Path) -> None:
     """Stopped in the middle of its work, as an overloaded one is: neither the first nor a later question waits for it."""
     ledger = store(tmp_path)
     clock = SystemClock()
-    with closing(ChromaVectors(host="127.0.0.1", port=own_server.port, timeout_s=2)) as index:
+    with closing(ChromaVectors(host="127.0.0.1", port=server.port, space="silent", timeout_s=2)) as index:
         view = ledger.view(ANA)
         assert index.near(view, MODEL, uniform(1)[0], NO_LIMIT).complete
-        own_server.process.send_signal(signal.SIGSTOP)
+        server.process.send_signal(signal.SIGSTOP)
         for _ in range(3):
             near = index.near(view, MODEL, uniform(1)[0], Allowance(clock, seconds=0.2))
             assert not near.complete and len(near.seqs) == 0
         with pytest.raises(StoreUnavailable, match="within 2 s"):
             index.near(view, MODEL, uniform(1)[0], NO_LIMIT)
-        with closing(ChromaVectors(host="127.0.0.1", port=own_server.port, timeout_s=1)) as fresh:
+        with closing(ChromaVectors(host="127.0.0.1", port=server.port, space="silent", timeout_s=1)) as fresh:
             assert not fresh.near(view, MODEL, uniform(1)[0], Allowance(clock, seconds=0.2)).complete
             with pytest.raises(StoreUnavailable, match="within 1 s"):
                 fresh.near(view, MODEL, uniform(1)[0], NO_LIMIT)
-        own_server.process.send_signal(signal.SIGCONT)
+        server.process.send_signal(signal.SIGCONT)
         assert len(index.near(view, MODEL, uniform(1)[0], Allowance(clock, seconds=60)).seqs) == 40
     ledger.close()
 
@@ -310,7 +281,7 @@ from tierkeep.testing.ledger_under_test import ANA, draft
 from tierkeep.testing.vector_index import uniform
 
 ledger = SqliteLedger(sys.argv[1] + "/store", clock=FixedClock())
-index = ChromaVectors(host="127.0.0.1", port=int(sys.argv[2]))
+index = ChromaVectors(host="127.0.0.1", port=int(sys.argv[2]), space="processes")
 name = int(sys.argv[3])
 for turn in range(20):
     with ledger.transaction(ANA) as tx:
@@ -324,23 +295,23 @@ index.close()
 """
 
 
-def test_processes_share_a_server(own_server: ChromaServer, tmp_path: Path) -> None:
+def test_processes_share_a_server(server: ChromaServer, tmp_path: Path) -> None:
     """Each finds at once what it has just stored, and in the end everything is there once."""
     ledger = store(tmp_path)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-c", _OTHER_PROCESS, str(tmp_path), str(own_server.port)]
+    arguments = [sys.executable, "-c", _OTHER_PROCESS, str(tmp_path), str(server.port)]
     processes = [subprocess.Popen([*arguments, str(name)], env=environment) for name in (1, 2)]
     assert [process.wait(200) for process in processes] == [0, 0]
-    with closing(ChromaVectors(host="127.0.0.1", port=own_server.port)) as index:
+    with closing(ChromaVectors(host="127.0.0.1", port=server.port, space="processes")) as index:
         near = index.near(ledger.view(ANA), MODEL, uniform(1)[0], NO_LIMIT)
         assert near.complete and len(near.seqs) == 440 and near.spread is None
     ledger.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_has_a_connection_of_its_own(own_server: ChromaServer, tmp_path: Path) -> None:
+def test_a_forked_child_has_a_connection_of_its_own(server: ChromaServer, tmp_path: Path) -> None:
     ledger = store(tmp_path)
-    index = ChromaVectors(host="127.0.0.1", port=own_server.port)
+    index = ChromaVectors(host="127.0.0.1", port=server.port, space="forked")
     clock = SystemClock()
 
     def ask() -> int:

@@ -25,6 +25,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("protocols", "long_modules"): "every seam's contract stands on one page; more than half of it is docstrings",
     ("clock", "clock_reads"): "it is the clock",
     ("background", "blanket_excepts"): "what was written is stored: a model of the caller's own that fails must not fail the write",
+    ("models.checked", "blanket_excepts"): "an embedder of the caller's own raises what it likes: it is passed on as ModelError",
+    ("retrieve.patience", "blanket_excepts"): "an error of the work is not swallowed: it is raised again where it is waited for",
     ("models.chroma_functions", "blanket_excepts"): "a function of somebody else's raises what it likes: it is passed on as ModelError",
     ("models.framework", "blanket_excepts"): "somebody else's client raises what it likes: it is raised again on the caller's thread",
     ("streaming", "blanket_excepts"): "an error of the work is not swallowed: it is raised again on the reader's thread",

@@ -228,6 +228,7 @@ def stats(
     """
     with call.memory(derive="on_request") as memory:
         found = dict(memory.stats())
+        del found["failures"]  # of this process, which has just begun
         largest = sorted(memory.owners(), key=lambda one: (-one.size.events, one.scope.partition))[:owners] if owners else []
     listed = [{**one.scope.model_dump(include={"tenant", "user", "agent"}), **one.size._asdict()} for one in largest]
     table = rows(

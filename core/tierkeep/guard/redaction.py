@@ -190,8 +190,16 @@ class RedactingEmbedder:
     def __init__(self, embedder: Embedder, redactor: Redactor) -> None:
         self._embedder = embedder
         self._redactor = redactor
-        self.identity = f"{embedder.identity}+redacted"
-        self.dimension = embedder.dimension
+
+    @property
+    def identity(self) -> str:
+        """The embedder's own, marked."""
+        return f"{self._embedder.identity}+redacted"
+
+    @property
+    def dimension(self) -> int:
+        """The embedder's own."""
+        return self._embedder.dimension
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of the masked texts; shape and errors are the embedder's own."""
@@ -215,4 +223,7 @@ def redacting(embedder: Embedder, settings: RedactionSettings) -> Embedder:
     if not settings.mask_embedder:
         return embedder
     redactor = Redactor(settings)
-    return RedactingQueryEmbedder(embedder, redactor) if isinstance(embedder, QueryEmbedder) else RedactingEmbedder(embedder, redactor)
+    # `isinstance` would ask for the identity, and with it perhaps a server that is down just now.
+    if callable(getattr(embedder, "embed_queries", None)):
+        return RedactingQueryEmbedder(embedder, redactor)  # type: ignore[arg-type]
+    return RedactingEmbedder(embedder, redactor)

@@ -17,7 +17,7 @@ from tierkeep.allowance import Listener, Progress
 from tierkeep.errors import InputError, SettingsError, StoreCorrupt, StoreUnavailable
 from tierkeep.ledger import schema, sealing
 from tierkeep.ledger.connections import Connections, translated
-from tierkeep.ledger.files import check_store, locate
+from tierkeep.ledger.files import check_store, is_locked, locate
 from tierkeep.ledger.seal import Seal, StoreKey
 from tierkeep.ledger.verification import verify
 
@@ -189,15 +189,20 @@ def _nobody_uses(target: Path) -> Iterator[None]:
         return
     check_store(target)
     with closing(sqlite3.connect(target, isolation_level=None, timeout=0.5)) as old:
+        damaged = False
         try:
             alone = old.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
             old.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
             alone = False
+        except sqlite3.DatabaseError:  # it is damaged, which is why a backup takes its place
+            damaged = alone = not is_locked(target)
         if not alone:
             message = f"The store at {target} is in use. Close every program that has it open, and try again; nothing was changed."
             raise StoreUnavailable(message, path=str(target))
         yield
+    for suffix in _LOG_FILES if damaged else ():
+        target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> StoreUnavailable:

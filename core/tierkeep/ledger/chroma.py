@@ -45,6 +45,7 @@ class _Slot:
         self.prefix = Prefix()
         self.generation: int | None = None  # the ledger's, of which `prefix` was read; None when it must be read anew
         self.checked = False  # whether the collection was seen to find what it holds
+        self.short = False  # whether a search found less than there is, and the collection was made anew for it
         self.leave = False  # set by who cannot wait until a long levelling is over
 
 
@@ -203,8 +204,23 @@ class ChromaVectors:
         except Damaged:
             self._collections.delete(opened.collection.name)
             raise
+        if session is None:
+            self._whole(slot, opened, found, min(total, self._k))
         everything = found == total or (session is not None and found < self._k)
         return Near(seqs, similarities, complete, None if everything else spread)
+
+    def _whole(self, slot: _Slot, opened: Opened, found: int, wanted: int) -> None:
+        """Make a collection anew that finds less than it holds, once in a row: a server that lost its index in a crash still counts right.
+
+        Raises:
+            Stale: It is deleted.
+        """
+        if found >= wanted:
+            slot.short = False
+        elif not slot.short:
+            slot.short = True
+            self._collections.delete(opened.collection.name)
+            raise Stale
 
     def _level(self, slot: _Slot, view: View, identity: str, allowance: Allowance) -> tuple[Opened | None, bool]:
         """Bring a collection level; return it, None when there is nothing to search, and whether it is level.

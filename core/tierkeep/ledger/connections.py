@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from tierkeep.errors import InputError, LimitError, StorageError, StoreCorrupt, StoreUnavailable, TierkeepError
-from tierkeep.ledger import lexicon, schema
+from tierkeep.ledger import belonging, lexicon, schema
 from tierkeep.ledger.files import Claim, claim
 
 __all__ = ["Connections", "Durability", "translated"]
@@ -170,13 +170,14 @@ class Connections:
         path = self.claim.path if self.claim else None
         if path is not None:
             self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+            belonging.check_log(path)
         with self.reading() as connection:
-            found = schema.version(connection)
-            if found != schema.SCHEMA_VERSION and self.read_only:
+            if schema.version(connection) != schema.SCHEMA_VERSION and self.read_only:
                 message = f"The store at {self.where} is empty or from an older tierkeep, and may not be written."
                 raise StoreUnavailable(message, path=self.where)
             schema.migrate(connection, path=self.where)
             if path is not None and not self.read_only:
+                belonging.give_name(connection)
                 self._write_ahead(connection)
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if missing := sorted(set(schema.TABLES) - tables):

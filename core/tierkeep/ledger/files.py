@@ -16,13 +16,14 @@ from pathlib import Path
 from tierkeep.errors import InputError, StoreCorrupt, StoreUnavailable
 from tierkeep.ledger.schema import APPLICATION_ID
 
-__all__ = ["FILE_NAME", "Claim", "check_store", "claim", "locate"]
+__all__ = ["FILE_NAME", "Claim", "check_store", "claim", "is_locked", "locate"]
 
 FILE_NAME = "tierkeep.db"
 _FILE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = 100
 _BLOCK = 8 << 20
+_LOCK_BYTES = (0x4000_0000, 512)  # where SQLite takes its locks on a database file, beginning and length (sqlite.org/fileformat2.html, 1.3)
 _LOCKED_FILES = ("", "-shm")  # SQLite takes locks on these; the log and the rollback journal carry none
 
 
@@ -155,6 +156,29 @@ def check_store(path: Path) -> None:
             _check_header(path, has_log=False)
     except OSError as error:
         raise _denied(path, error) from error
+
+
+def is_locked(path: Path, *, claims: int = 0) -> bool:
+    """Return whether anybody has a database file open through SQLite, for one that is too damaged to ask SQLite itself.
+
+    Args:
+        path: The file.
+        claims: How many ledgers of this process have claimed it and not opened it yet.
+    """
+    try:
+        import fcntl
+    except ImportError:  # where files that are open cannot be replaced anyway
+        return False
+    with _guard:
+        known = _inodes.get(_key(path))
+        if known is not None and (known.ledgers > claims or known.descriptors):
+            return True
+        try:
+            with path.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES[1], _LOCK_BYTES[0])
+        except OSError:  # somebody holds one of these, or the file may not be written, so that nobody can tell
+            return True
+        return False
 
 
 def _refuse_links(path: Path) -> None:

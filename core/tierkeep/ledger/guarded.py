@@ -152,13 +152,15 @@ def issue(
 
 
 def redeem(connection: Connection, scope: Scope, number: int, asked: tuple[bytes, str, float], sealer: Sealer) -> bool:
-    """Use a confirmation (token's SHA-256, subject, now) up; return whether it fitted."""
+    """Use a confirmation (token's SHA-256, subject, now) up; return whether it fitted.
+
+    One that has expired goes for good: a clock that is set back does not bring it back.
+    """
     token, subject, now = asked
     about = hashlib.sha256(subject.encode()).digest()
-    fitting = (token, number, about, now)
-    row = connection.execute(
-        "SELECT expires, mac FROM confirmations WHERE token = ? AND scope = ? AND subject = ? AND expires > ?", fitting
-    ).fetchone()
+    connection.execute("DELETE FROM confirmations WHERE token = ? AND scope = ? AND expires <= ?", (token, number, now))
+    fitting = (token, number, about)
+    row = connection.execute("SELECT expires, mac FROM confirmations WHERE token = ? AND scope = ? AND subject = ?", fitting).fetchone()
     if row is None or not sealer.confirms(row[1], scope, token, about, row[0]):
         return False
     return connection.execute("DELETE FROM confirmations WHERE token = ? AND scope = ?", (token, number)).rowcount == 1

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tierkeep.allowance import Allowance
 from tierkeep.errors import ModelError, StorageError
-from tierkeep.protocols import Embedder, Near, QueryEmbedder, VectorIndex, View
+from tierkeep.protocols import Embedder, Near, VectorIndex, View
 from tierkeep.retrieve.index import ScopeIndex
+from tierkeep.retrieve.patience import Late, Patience
 from tierkeep.settings import RetrievalSettings
 
 __all__ = ["Dense", "dense_scores"]
@@ -20,6 +21,9 @@ __all__ = ["Dense", "dense_scores"]
 _LOG = logging.getLogger(__name__)
 _LEAST_SPREAD = 1e-4  # below it all events are alike, and what stands out is rounding
 _KEPT_QUESTIONS = 64  # an escalation asks the same again; so does an agent
+_NOTHING = Near(np.zeros(0, np.int64), np.zeros(0, np.float32), complete=False)
+_SHARE = 0.5  # of the time that is left may go to the embedder: what shares a word is found in the rest
+_AT_ONCE = 4  # questions that wait for an embedder with a deadline; a server that hangs holds no more threads than these
 #: Everyday sentences about nothing in particular. A memory of three messages has no mean that says what unrelated texts look like to an
 #: encoder; with these it has, and in a memory of hundreds they no longer count.
 _BACKDROP = (
@@ -71,7 +75,7 @@ class Dense:
     """Embeds questions and looks their neighbours up. Threads may share it.
 
     Args:
-        embedder: The one that made the vectors.
+        embedder: The one that made the vectors, behind its checks (`tierkeep.models.checked`).
         vectors: Where they are searched.
     """
 
@@ -81,6 +85,7 @@ class Dense:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._backdrop: NDArray[np.float32] | None = None
+        self._patience: Patience[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = Patience(_AT_ONCE)
 
     def near(self, text: str, view: View, allowance: Allowance) -> tuple[Near | None, str]:
         """Return how similar the scope's events are to a text, and "" or why they could not be compared: then words have to do.
@@ -88,14 +93,16 @@ class Dense:
         Args:
             text: The question.
             view: The scope.
-            allowance: For its deadline. A question is embedded even when little time is left: it takes milliseconds.
+            allowance: For its deadline, of which an embedder gets half: then words have to do, and the rest is marked as not looked at.
         """
         if allowance.expired():
             return None, ""
         try:
-            vector = self._vector(text)
-            near = self._vectors.near(view, self._embedder.identity, vector, allowance)
-            return near._replace(backdrop=self._unrelated() @ vector), ""
+            identity, vector, unrelated = self._embedded(text, allowance)
+            near = self._vectors.near(view, identity, vector, allowance)
+            return near._replace(backdrop=unrelated @ vector), ""
+        except Late:
+            return _NOTHING, "the embedder did not answer in time: searched by words only"
         except ModelError as error:
             why = f"the embedder failed ({type(error).__name__})"
         except StorageError as error:
@@ -103,9 +110,18 @@ class Dense:
         _LOG.warning("%s; searched by words only", why)
         return None, f"{why}: searched by words only"
 
+    def _embedded(self, text: str, allowance: Allowance) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
+        """Return the embedder's identity, the question's vector and those of the backdrop."""
+        left = allowance.seconds_left()
+        with self._lock:
+            known = text in self._known and self._backdrop is not None
+        # Nothing is asked for what is known, so no thread is needed to wait for it.
+        seconds = None if left is None or known else left * _SHARE
+        return self._patience(lambda: (self._embedder.identity, self._vector(text), self._unrelated()), seconds)
+
     def _unrelated(self) -> NDArray[np.float32]:
         if self._backdrop is None:
-            self._backdrop = np.asarray(self._embedder.embed(_BACKDROP), np.float32)
+            self._backdrop = self._embedder.embed(_BACKDROP)
         return self._backdrop
 
     def _vector(self, text: str) -> NDArray[np.float32]:
@@ -113,8 +129,8 @@ class Dense:
             if text in self._known:
                 self._known.move_to_end(text)
                 return self._known[text]
-        embed = self._embedder.embed_queries if isinstance(self._embedder, QueryEmbedder) else self._embedder.embed
-        vector: NDArray[np.float32] = np.asarray(embed([text]), np.float32)[0]
+        embed = getattr(self._embedder, "embed_queries", self._embedder.embed)
+        vector: NDArray[np.float32] = embed([text])[0]
         with self._lock:
             self._known[text] = vector
             while len(self._known) > _KEPT_QUESTIONS:
