@@ -1,4 +1,4 @@
-"""Many threads on one memory through its public verbs: nothing lost, nothing doubled, nothing of somebody else's, and a close in the middle."""
+"""Many threads on one memory through its public verbs: nothing lost, doubled or mixed up, and a close in the middle."""
 
 from __future__ import annotations
 

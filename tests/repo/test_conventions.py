@@ -30,6 +30,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("streaming", "blanket_excepts"): "an error of the work is not swallowed: it is raised again on the reader's thread",
     ("tierkeep_mcp.worker", "blanket_excepts"): "a defect of ours must not leave the plugin waiting for its reply: it is logged and said",
     ("ledger.postgres.connections", "clock_reads"): "waiting for a server to come back is real waiting",
+    ("ledger.line", "clock_reads"): "waiting for another process's turn to end is real waiting",
     ("ledger.connections", "clock_reads"): "waiting for another process's lock is real waiting; a clock that stands still never gives up",
 }
 #: Folders in which a check does not apply, and why: a benchmark runner times and prints, the command line prints, a suite asserts.
