@@ -107,15 +107,13 @@ class Memory(Operations):
         self._keeping = Keeping(settings.retention, clock)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        self._indexes = indexes = ScopeIndexes(settings.index_bytes)
-        self._containing = Containing(indexes)
+        self._containing = Containing(indexes := ScopeIndexes(settings.index_bytes))
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
         near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
-        self._near = near
         self._items = ItemShelf(settings, embedder, near)
         kept = self._keeping.guarding(guard, ledger)
-        parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
+        self._parts = parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
         self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, clock, origin_of)
         self._accounts = Accounts()
@@ -261,10 +259,10 @@ class Memory(Operations):
         return self._ledger.stats()
 
     def held(self) -> dict[str, int]:
-        """Return the bytes that indexes hold in this process: by words, and of vectors. `Settings` bounds each; what an owner had is dropped
-        when it was not used for longest."""
-        vectors = getattr(self._near, "nbytes", None)
-        return {"words": self._indexes.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
+        """Return the bytes that indexes of recently used scopes hold in this process: of words, and of vectors. `Settings` bounds both."""
+        parts = self._parts
+        vectors = getattr(parts.vectors, "nbytes", None)
+        return {"words": 0 if parts.indexes is None else parts.indexes.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,8 @@ def test_the_day_has_a_night() -> None:
     plan = Plan("s", "f", hours=24, seconds=480, users=1, processes=1, threads=2, seed=1, began=0.0)
     assert plan.speed == 180 and Plan.read(plan.json()) == plan
     assert busy(4 * 3600) == pytest.approx(0.06) and busy(16 * 3600) == pytest.approx(1)
-    assert DayClock(plan).now().year >= 2026
+    noon = DayClock(replace(plan, began=time.time() - 240))
+    assert noon.now().hour == 12 and 0 <= noon.monotonic() - 43_200 < 3_600
 
 
 def test_what_is_wrong_with_an_owner_is_named() -> None:

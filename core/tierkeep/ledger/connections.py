@@ -1,7 +1,7 @@
 """Connections to one SQLite file: how they are opened, shared by threads, kept from children, and how they fail.
 
-Every thread has its own connection to a file; ":memory:" has one, behind a lock. Writers stand in line (`line.py`). No connection survives a fork: SQLite's locks belong to the process, so idle
-connections are closed before the fork and both sides open new ones.
+Every thread has its own connection to a file; ":memory:" has one, behind a lock. Writers stand in line (`line.py`). No connection
+survives a fork: SQLite's locks belong to the process, so idle connections are closed before the fork and both sides open new ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The server as part of the load: the MCP server over loopback HTTP for one owner, in a process of its own, asked without a client library."""
+"""The server as part of the load: MCP over loopback HTTP for one owner, in a process of its own, asked without a client library."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _LOG_MIB = 16.0
 
 
 def process(pid: int) -> dict[str, float] | None:
-    """Return what a process holds now: resident memory in MiB, descriptors, threads, connections to a store; None when it cannot be seen."""
+    """Return what a process holds now: memory in MiB, descriptors, threads, connections to a store; None when it cannot be seen."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         names = [_target(f"/proc/{pid}/fd/{entry}") for entry in os.listdir(f"/proc/{pid}/fd")]

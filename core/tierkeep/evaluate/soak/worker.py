@@ -180,7 +180,12 @@ def main(arguments: list[str]) -> int:
     first = number * plan.threads
     lanes: list[Lane] = [TaskLane(plan, first, box), *(Lane(plan, first + n, box) for n in range(1, plan.threads))]
     failed: list[str] = []
-    threading.excepthook = lambda what: (failed.append(what.exc_type.__name__), threading.__excepthook__(what))[0]
+
+    def note(what: threading.ExceptHookArgs) -> None:
+        failed.append(what.exc_type.__name__)
+        threading.__excepthook__(what)
+
+    threading.excepthook = note
     threads = [threading.Thread(target=lane.run, name=f"lane-{first + n}", daemon=True) for n, lane in enumerate(lanes)]
     for thread in threads:
         thread.start()
