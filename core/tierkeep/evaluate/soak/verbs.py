@@ -241,8 +241,16 @@ class Verbs:
         late = self.now() > until
         self.journal.write({"do": "confirm", "user": user, "ids": [id_]})
         self.journal.write({"undone": "confirm", "user": user})
-        me.guard.confirm(token, id=id_)
+        there = self.now() < self.journal.book.of(user).sure.get(id_, 0.0)
+        try:
+            me.guard.confirm(token, id=id_)
+        except NotFoundError:
+            return [f"{user}: {id_} is there, and could not be confirmed"] if there and id_ not in self._held(me) else []
         return [f"{user}: a confirmation was redeemed after it had expired"] if late else []
+
+    @staticmethod
+    def _held(me: ScopedMemory) -> set[str]:
+        return {event.id for event in me.guard.list()}
 
     def gate(self, memory: Memory, me: ScopedMemory) -> list[str]:
         """Ask whether a tool may be called."""
