@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ RANDOM = {
 }  # fmt: skip
 _BLOCK = 4 << 20
 _CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
+_CHECKPOINT_PAUSE_MS = 20
 _COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
 
 
@@ -92,11 +94,17 @@ def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
 
 
 def _truncate_log(connection: Connection) -> str:
-    """Move the write-ahead log into the file and empty it; return why that was not possible, or ""."""
+    """Move the write-ahead log into the file and empty it; return why that was not possible, or "".
+
+    SQLite waits for readers with every writer locked out, so it is asked again and again, and does not wait.
+    """
     (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
+    connection.execute("PRAGMA busy_timeout = 0")
     try:
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        for pause in range(0, min(wait, _CHECKPOINT_WAIT_MS) + 1, _CHECKPOINT_PAUSE_MS):
+            time.sleep(_CHECKPOINT_PAUSE_MS / 1000 if pause else 0)
+            if not (busy := connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]):
+                break
     finally:
         connection.execute(f"PRAGMA busy_timeout = {wait:d}")
     return "Another process is reading the store, so its log cannot be emptied yet; sweep again later." if busy else ""

@@ -60,9 +60,21 @@ class Box:
         try:
             yield self._memory
         finally:
-            with self._changed:
-                self._lent -= 1
-                self._changed.notify_all()
+            self.give_back()
+
+    def borrow(self) -> Memory | None:
+        """Lend the memory until `give_back`; None while it is being opened anew, because an event loop must not wait for a thread."""
+        with self._changed:
+            if self._taken:
+                return None
+            self._lent += 1
+            return self._memory
+
+    def give_back(self) -> None:
+        """Say that one who borrowed the memory is done with it."""
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()
 
     def reopen(self) -> None:
         """Close the memory once nobody is at work with it, and open it anew."""

@@ -241,11 +241,11 @@ class Verbs:
         late = self.now() > until
         self.journal.write({"do": "confirm", "user": user, "ids": [id_]})
         self.journal.write({"undone": "confirm", "user": user})
-        there = self.now() < self.journal.book.of(user).sure.get(id_, 0.0)
+        lives = self.now() < self.journal.book.of(user).sure.get(id_, 0.0)
         try:
             me.guard.confirm(token, id=id_)
         except NotFoundError:
-            return [f"{user}: {id_} is there, and could not be confirmed"] if there and id_ not in self._held(me) else []
+            return [f"{user}: {id_} is there, and could not be confirmed"] if lives and id_ not in self._held(me) else []
         return [f"{user}: a confirmation was redeemed after it had expired"] if late else []
 
     @staticmethod

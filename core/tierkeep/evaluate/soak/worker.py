@@ -121,18 +121,23 @@ class TaskLane(Lane):
 
     async def _owner(self, user: str) -> None:
         while self.plan.left() > 0:
-            # The box waits for threads, and the loop must not: so it is lent in one.
-            with await asyncio.to_thread(_entered, self.box.lend()) as memory:
-                began = time.perf_counter()
+            if (memory := self.box.borrow()) is not None:
                 try:
-                    wrong = await self._round(memory.scope(user=user))
-                except REFUSALS as error:
-                    self.ended("round of tasks", began, refused=type(error).__name__)
-                except TierkeepError as error:
-                    self.ended("round of tasks", began, error=type(error).__name__, message=str(error)[:300])
-                else:
-                    self.ended("round of tasks", began, **({"wrong": wrong} if wrong else {}))
+                    await self._told(memory.scope(user=user))
+                finally:
+                    self.box.give_back()
             await asyncio.sleep(_TASKS * self.pause())
+
+    async def _told(self, me: ScopedMemory) -> None:
+        began = time.perf_counter()
+        try:
+            wrong = await self._round(me)
+        except REFUSALS as error:
+            self.ended("round of tasks", began, refused=type(error).__name__)
+        except TierkeepError as error:
+            self.ended("round of tasks", began, error=type(error).__name__, message=str(error)[:300])
+        else:
+            self.ended("round of tasks", began, **({"wrong": wrong} if wrong else {}))
 
     async def _round(self, me: ScopedMemory) -> list[str]:
         before, user = self.verbs.now(), me.scope.user
@@ -154,23 +159,6 @@ class TaskLane(Lane):
                 break
         await asked.aclose()
         return strangers(user, [evidence.text, answer.text, answer.evidence.text])
-
-
-def _entered(lent: Any) -> Any:
-    """Enter a context in this thread; leaving it takes no waiting."""
-    memory = lent.__enter__()
-    return _Left(memory, lent)
-
-
-class _Left:
-    def __init__(self, memory: Memory, lent: Any) -> None:
-        self._memory, self._lent = memory, lent
-
-    def __enter__(self) -> Memory:
-        return self._memory
-
-    def __exit__(self, *error: Any) -> None:
-        self._lent.__exit__(None, None, None)
 
 
 def main(arguments: list[str]) -> int:
