@@ -23,7 +23,8 @@ RANDOM = {
 }  # fmt: skip
 _BLOCK = 4 << 20
 _CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
-_CHECKPOINT_PAUSE_MS = 20
+_POLITE_TRIES = 25  # times that the log is asked for without locking writers out, 20 ms apart
+_POLITE_PAUSE_S = 0.02
 _COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
 
 
@@ -96,15 +97,18 @@ def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
 def _truncate_log(connection: Connection) -> str:
     """Move the write-ahead log into the file and empty it; return why that was not possible, or "".
 
-    SQLite waits for readers with every writer locked out, so it is asked again and again, and does not wait.
+    SQLite waits for readers with every writer locked out. So it is asked a few times without waiting, which is enough where reads are
+    short, and waits only then.
     """
     (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        for pause in range(0, min(wait, _CHECKPOINT_WAIT_MS) + 1, _CHECKPOINT_PAUSE_MS):
-            time.sleep(_CHECKPOINT_PAUSE_MS / 1000 if pause else 0)
-            if not (busy := connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]):
-                break
+        for _ in range(_POLITE_TRIES):
+            if not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                return ""
+            time.sleep(_POLITE_PAUSE_S)
+        connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     finally:
         connection.execute(f"PRAGMA busy_timeout = {wait:d}")
     return "Another process is reading the store, so its log cannot be emptied yet; sweep again later." if busy else ""
