@@ -113,7 +113,7 @@ class Memory(Operations):
         near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
         self._items = ItemShelf(settings, embedder, near)
         kept = self._keeping.guarding(guard, ledger)
-        parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
+        self._parts = parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
         self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, ForwardClock(clock), origin_of)
         self._accounts = Accounts()
@@ -260,6 +260,12 @@ class Memory(Operations):
         if self._embedder is not None and self._indexing is not None:
             failures |= {"index": self._indexing.failed, "embedder": self._embedder.failed, "embedder_last": self._embedder.last_failure}
         return {**self._ledger.stats(), "failures": failures}
+
+    def held(self) -> dict[str, int]:
+        """Return the bytes that indexes of recently used scopes hold in this process: of words, and of vectors. `Settings` bounds both."""
+        parts = self._parts
+        vectors = getattr(parts.vectors, "nbytes", None)
+        return {"words": 0 if parts.indexes is None else parts.indexes.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""

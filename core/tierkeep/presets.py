@@ -223,7 +223,8 @@ def _search(parts: Parts) -> Search:
     dense = None
     if parts.embedder is not None:
         dense = Dense(parts.embedder, parts.vectors or ExactVectors(settings.embedding.index_bytes))
-    return Search(parts.indexes or ScopeIndexes(settings.index_bytes), settings.retrieval, dense)
+    indexes = ScopeIndexes(settings.index_bytes) if parts.indexes is None else parts.indexes  # an empty one is false
+    return Search(indexes, settings.retrieval, dense)
 
 
 def _targeted(parts: Parts, search: Search) -> Tier:

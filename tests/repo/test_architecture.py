@@ -69,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
     "exporting": VOCABULARY | {"importers"},  # importers: the marks of a line, which are read there
-    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo"},
+    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo", "gating", "items"},  # gating, items: what a day of load calls
     # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
     "cli": {
         PUBLIC, "errors", "records", "allowance", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard",

@@ -33,6 +33,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("telemetry", "blanket_excepts"): "a listener of the caller's own raises what it likes: it is logged, and no operation fails of it",
     ("tierkeep_mcp.worker", "blanket_excepts"): "a defect of ours must not leave the plugin waiting for its reply: it is logged and said",
     ("ledger.postgres.connections", "clock_reads"): "waiting for a server to come back is real waiting",
+    ("ledger.line", "clock_reads"): "waiting for another process's turn to end is real waiting",
     ("ledger.connections", "clock_reads"): "waiting for another process's lock is real waiting; a clock that stands still never gives up",
 }
 #: Folders in which a check does not apply, and why: a benchmark runner times and prints, the command line prints, a suite asserts.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tierkeep.cli import bench_attack, bench_fetch, bench_growth, bench_probe, bench_recall, bench_tune
+from tierkeep.cli import bench_attack, bench_fetch, bench_growth, bench_probe, bench_recall, bench_soak, bench_tune
 from tierkeep.cli.bench_run import DataOption, FormatOption, JsonOption, each, module, run
 from tierkeep.cli.output import Output
 
@@ -39,6 +39,7 @@ def attach(app: typer.Typer) -> None:
     bench_tune.attach(group)
     bench_attack.attach(group)
     bench_growth.attach(group)
+    bench_soak.attach(group)
     group.command("speed")(speed)
     group.command("embed")(embed)
     group.command("dates")(dates)

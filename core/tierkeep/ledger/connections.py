@@ -1,8 +1,7 @@
 """Connections to one SQLite file: how they are opened, shared by threads, kept from children, and how they fail.
 
-Every thread has its own connection to a file; ":memory:" has one, behind a lock. Writers of this process queue on a lock and
-those of other processes on `BEGIN IMMEDIATE`. No connection survives a fork: SQLite's locks belong to the process, so idle
-connections are closed before the fork and both sides open new ones.
+Every thread has its own connection to a file; ":memory:" has one, behind a lock. Writers stand in line (`line.py`). No connection
+survives a fork: SQLite's locks belong to the process, so idle connections are closed before the fork and both sides open new ones.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Literal
 from tierkeep.errors import InputError, LimitError, StorageError, StoreCorrupt, StoreUnavailable, TierkeepError
 from tierkeep.ledger import belonging, lexicon, schema
 from tierkeep.ledger.files import Claim, claim
+from tierkeep.ledger.line import Line, begin
 
 __all__ = ["Connections", "Durability", "translated"]
 
@@ -157,8 +157,7 @@ class Connections:
     def _reset(self) -> None:
         """Forget all connections and locks: at first, and in a child process."""
         self._pid = os.getpid()
-        self._writer = threading.Lock()
-        self._writing_thread: int | None = None
+        self._line = Line(self._timeout)
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._registering = threading.Lock()
@@ -307,28 +306,25 @@ class Connections:
         handle = self._handle()
         if self.read_only:
             raise StoreUnavailable(f"The store at {self.where} is read-only.", path=self.where)
-        me = threading.get_ident()
-        if self._writing_thread == me:
+        line = self._line
+        if line.writing == threading.get_ident():
             raise StorageError("This thread is inside a transaction of this ledger; finish it first.", path=self.where)
-        if not self._writer.acquire(timeout=self._timeout):
+        if not line.join():
             raise StoreUnavailable("Another thread has been writing for longer than the busy timeout.", path=self.where)
-        writer = self._writer
         try:
-            self._writing_thread = me
             with handle.lock:
                 with translated(self.where):
                     connection = self._ready(handle)
                 yield connection
         finally:
-            self._writing_thread = None
-            writer.release()
+            line.leave()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Lend this thread's connection inside a write transaction; commit on leaving, roll back on an exception."""
         with self.alone() as connection:
             with translated(self.where):
-                connection.execute("BEGIN IMMEDIATE")
+                begin(connection, self._timeout)
             try:
                 yield connection
                 with translated(self.where):
@@ -367,10 +363,10 @@ class Connections:
         with self._registering:
             handles = list(self._handles)
         kept: list[object] = [*handles, self._shared, self._local]
-        inside = self._writing_thread == threading.get_ident()
-        if self.claim is None or inside or not self._writer.acquire(timeout=_FORK_WAIT_S):
+        inside = self._line.writing == threading.get_ident()
+        if self.claim is None or inside or not self._line.pause(_FORK_WAIT_S):
             return [], kept
-        releases: list[Callable[[], None]] = [self._writer.release]
+        releases: list[Callable[[], None]] = [self._line.leave]
         for handle in handles:
             if handle.lock.acquire(timeout=_FORK_WAIT_S):
                 releases.append(handle.lock.release)

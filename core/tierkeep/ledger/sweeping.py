@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ _BLOCK = 4 << 20
 _TELLING = frozenset({str, bytes, float})
 _REAL = struct.Struct(">d").pack
 _CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
+_POLITE_TRIES = 25  # times that the log is asked for without locking writers out, 20 ms apart
+_POLITE_PAUSE_S = 0.02
 _COLUMNS_IN_ORDER_OF_INDEX = "SELECT kind, key, status FROM records"  # neighbours in an index page, not in the table
 
 
@@ -99,10 +102,19 @@ def sweep(connections: Connections, canaries: Iterable[str]) -> list[str]:
 
 
 def _truncate_log(connection: Connection) -> str:
-    """Move the write-ahead log into the file and empty it; return why that was not possible, or ""."""
+    """Move the write-ahead log into the file and empty it; return why that was not possible, or "".
+
+    SQLite waits for readers with every writer locked out. So it is asked a few times without waiting, which is enough where reads are
+    short, and waits only then.
+    """
     (wait,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
+    connection.execute("PRAGMA busy_timeout = 0")
     try:
+        for _ in range(_POLITE_TRIES):
+            if not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                return ""
+            time.sleep(_POLITE_PAUSE_S)
+        connection.execute(f"PRAGMA busy_timeout = {min(wait, _CHECKPOINT_WAIT_MS):d}")
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     finally:
         connection.execute(f"PRAGMA busy_timeout = {wait:d}")

@@ -51,7 +51,7 @@ class ScopedCache(Generic[V]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._held: OrderedDict[tuple[tuple[str, str, str], str], V] = OrderedDict()
-        self._generations: dict[tuple[str, str, str], int] = {}
+        self._generations: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, view: View, key: str) -> V | None:
@@ -79,6 +79,11 @@ class ScopedCache(Generic[V]):
             for key in [key for key in self._held if key[0] == owner]:
                 del self._held[key]
         self._generations[owner] = generation
+        self._generations.move_to_end(owner)
+        if len(self._generations) > self._most:  # an owner that is not known any more has no entries either
+            gone, _ = self._generations.popitem(last=False)
+            for key in [key for key in self._held if key[0] == gone]:
+                del self._held[key]
 
     def __len__(self) -> int:
         return len(self._held)
