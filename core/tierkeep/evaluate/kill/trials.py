@@ -1,0 +1,161 @@
+"""The trials: each path is run, killed somewhere inside, and its store compared with the oracle."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tierkeep.evaluate.kill.judging import Finding, Recording, judged, unfinished
+from tierkeep.evaluate.kill.paths import Place, WritePath
+from tierkeep.evaluate.kill.running import Acknowledged, Timeline, answer, examined, killed, recorded, started
+from tierkeep.evaluate.kill.server import KILLS, Server
+from tierkeep.evaluate.kill.stores import Folders, Schemas, Stores
+
+__all__ = ["FAULTS", "Row", "Trials"]
+
+FAULTS = ("lost", "unopenable", "verify_failed", "differs", "unfinished")
+_RUNS = 2  # undisturbed runs before the moments are chosen; the fastest counts
+_DETAILS = 5
+
+
+@dataclass
+class Row:
+    """What came of the trials of one path in one kind of store.
+
+    Attributes:
+        path: Its name.
+        store: "sqlite" or "postgres".
+        killed: "client", or "server" when the server was.
+        trials: How many.
+        inside: Kills that met the path between its begin and its end; the others came when it was over.
+        acknowledged: Commits and calls that had been acknowledged before the kills.
+        lost: Stores that lack something that was acknowledged.
+        unopenable: Stores that could not be opened.
+        verify_failed: Stores whose chain, provenance or file does not hold, after the kill or after going on.
+        differs: Stores that hold something that neither the acknowledged calls nor the one under way would have left.
+        unfinished: Stores that do not come to what an undisturbed run leaves when the path is run again to its end.
+        details: Of the first faults.
+    """
+
+    path: str
+    store: str
+    killed: str
+    trials: int = 0
+    inside: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    unopenable: int = 0
+    verify_failed: int = 0
+    differs: int = 0
+    unfinished: int = 0
+    details: list[str] = field(default_factory=list)
+
+    def note(self, findings: Sequence[Finding]) -> None:
+        """Count what was found."""
+        for finding in findings:
+            setattr(self, finding.what, getattr(self, finding.what) + 1)
+            if len(self.details) < _DETAILS:
+                self.details.append(f"{finding.what}: {finding.detail}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+class Trials:
+    """Trials of one path in one kind of store.
+
+    Args:
+        path: What is killed.
+        stores: Where.
+        moments: Decides when.
+        server: To be killed in the client's place; None to kill the client.
+    """
+
+    def __init__(self, path: WritePath, stores: Stores, moments: random.Random, server: Server | None = None) -> None:
+        self._path = path
+        self._stores = stores
+        self._moments = moments
+        self._server = server
+
+    def run(self, count: int, told: Callable[[], None]) -> Row:
+        """Run so many trials; `told` is called after each.
+
+        Raises:
+            RuntimeError: The path fails undisturbed, so there is nothing to compare with.
+        """
+        recording, timeline = self._undisturbed()
+        row = Row(self._path.name, self._stores.kind, "client" if self._server is None else "server")
+        for number in range(count):
+            place = self._stores.place(self._path)
+            said = self._disturbed(place, timeline, number)
+            row.trials += 1
+            row.inside += "b" in said and "e" not in said
+            acknowledged = sum(what in "cs" for what in said)
+            row.acknowledged += acknowledged
+            row.note(self._findings(place, recording, acknowledged))
+            self._stores.drop(place)
+            told()
+        return row
+
+    def _undisturbed(self) -> tuple[Recording, Timeline]:
+        if isinstance(self._stores, Folders):
+            template = self._stores.template(self._path)
+            answer(lambda: self._path.prepare(template), template.folder)
+        place = self._stores.place(self._path)
+        if not self._stores.ready:
+            answer(lambda: self._path.prepare(place), place.folder)
+        recording = recorded(self._path, place)
+        self._stores.drop(place)
+        timelines = []
+        for _ in range(_RUNS):
+            place = self._stores.place(self._path)
+            pid, said = started(self._path, place, prepare=not self._stores.ready)
+            said.rest()
+            os.waitpid(pid, 0)
+            if not said.said.endswith("e"):
+                raise RuntimeError(f"{self._path.name} fails without being killed: see above")
+            timelines.append(said.timeline())
+            self._stores.drop(place)
+        return recording, min(timelines, key=lambda one: one.end)
+
+    def _disturbed(self, place: Place, timeline: Timeline, number: int) -> str:
+        """Run the path and kill at a random moment; return what it had said."""
+        before, wait = timeline.moment(self._moments.uniform(0.0, timeline.end))
+        pid, said = started(self._path, place, prepare=not self._stores.ready)
+        if said.reaches(before):
+            time.sleep(wait)
+        if self._server is None:
+            killed(pid)
+            said.rest()
+            self._stores.settle()
+            return said.said
+        return self._server_killed(self._server, pid, said, number)
+
+    def _server_killed(self, server: Server, pid: int, said: Acknowledged, number: int) -> str:
+        """Kill the server, and let the path go on or fail; return what it had said, "e" only when it was over before the kill."""
+        over = said.over()
+        clients = self._stores.clients() if isinstance(self._stores, Schemas) else []
+        how = KILLS[number % len(KILLS)] if clients else KILLS[1]
+        server.die(how, self._moments.choice(clients) if clients else 0)
+        said.rest()
+        os.waitpid(pid, 0)
+        self._stores.settle()
+        return said.said if over else said.said.replace("e", "")
+
+    def _findings(self, place: Place, recording: Recording, acknowledged: int) -> list[Finding]:
+        found = examined(self._path, place, recording, acknowledged)
+        if "unopenable" in found:
+            return [Finding("unopenable", found["unopenable"])]
+        findings = [Finding("verify_failed", found["problems"][0])] if found["problems"] else []
+        if (wrong := judged(recording, acknowledged, found["state"])) is not None:
+            findings.append(wrong)
+        if "stopped" in found:
+            findings.append(Finding("unfinished", found["stopped"]))
+        elif (other := unfinished(recording, found["finished"])) is not None:
+            findings.append(other)
+        return findings
