@@ -170,13 +170,13 @@ class ScopedMemory:
         """
         self._refuse_session("maintain")
         memory, began = self._memory, self._memory._clock.monotonic()
-        expired = keeping.expire(self)
+        from tierkeep.items import Items
+
+        # What goes first leaves nothing blank behind: the derivation after it reads again what has lost a source.
+        erased = {"expired": keeping.expire(self), "erased": Items(self).purge().events}
         made = self.index(deadline_s=deadline_s, tidy=True, progress=progress)
         left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
         derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
-        from tierkeep.items import Items
-
-        erased = {"erased": Items(self).purge().events, "expired": expired}
         return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, **erased})
 
     @observed

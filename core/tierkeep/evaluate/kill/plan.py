@@ -13,9 +13,9 @@ from tierkeep.evaluate.kill import paths_removing as removing
 from tierkeep.evaluate.kill.paths import WritePath
 from tierkeep.evaluate.kill.server import Server
 from tierkeep.evaluate.kill.stores import Folders, Schemas, Stores
-from tierkeep.evaluate.kill.trials import Row, Trials
+from tierkeep.evaluate.kill.trials import FAULTS, Row, Trials
 
-__all__ = ["PATHS", "Order", "carried_out", "split"]
+__all__ = ["FAULTS", "PATHS", "Order", "carried_out", "split"]
 
 PATHS: dict[str, type[WritePath]] = {
     path.name: path
@@ -66,7 +66,8 @@ def carried_out(order: Order, told: Callable[[int, str], None]) -> Iterator[Row]
         for place, ((store, kind), share) in enumerate(zip(pairs, shares, strict=True)):
             folder = order.folder / f"{place}"
             folder.mkdir()
-            stores: Stores = Folders(folder) if store == "sqlite" else Schemas(server.address if server and store == "postgres" else store, folder)
+            address = server.address if server is not None and store == "postgres" else store
+            stores: Stores = Folders(folder) if store == "sqlite" else Schemas(address, folder)
             moments = random.Random(f"{order.seed}/{store}/{kind.name}")  # noqa: S311 - reproducible moments, not secrets
             killing = share // _SERVER_SHARE if store == "postgres" else 0
             for count, target in ((share - killing, None), (killing, server)):
@@ -86,6 +87,6 @@ def carried_out(order: Order, told: Callable[[int, str], None]) -> Iterator[Row]
 
 
 def split(total: int, parts: int) -> list[int]:
-    """Return shares of a total that differ by one at most."""
+    """Return shares of a total that differ by one at most, and are one at least."""
     each, more = divmod(total, max(1, parts))
-    return [each + (place < more) for place in range(parts)]
+    return [max(1, each + (place < more)) for place in range(parts)]

@@ -180,9 +180,8 @@ def started(path: WritePath, place: Place, *, prepare: bool) -> tuple[int, Ackno
             path.prepare(place)
         try:
             _run(path, Desk(place, lambda: _say(writing, b"c")), 0, lambda: _say(writing, b"b"), lambda: _say(writing, b"s"))
-        except StorageError:
-            _say(writing, b"f")  # an application hears of it, and stops
-            raise
+        except StorageError:  # an application hears of it, and stops
+            return _say(writing, b"f")
         _say(writing, b"e")
 
     pid = forked(work)

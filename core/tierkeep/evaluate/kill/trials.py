@@ -11,9 +11,9 @@ from typing import Any
 
 from tierkeep.evaluate.kill.judging import Finding, Recording, judged, unfinished
 from tierkeep.evaluate.kill.paths import Place, WritePath
-from tierkeep.evaluate.kill.running import Acknowledged, Timeline, answer, examined, killed, recorded, started
+from tierkeep.evaluate.kill.running import Timeline, answer, examined, killed, recorded, started
 from tierkeep.evaluate.kill.server import KILLS, Server
-from tierkeep.evaluate.kill.stores import Folders, Schemas, Stores
+from tierkeep.evaluate.kill.stores import Folders, Stores
 
 __all__ = ["FAULTS", "Row", "Trials"]
 
@@ -127,23 +127,17 @@ class Trials:
         """Run the path and kill at a random moment; return what it had said."""
         before, wait = timeline.moment(self._moments.uniform(0.0, timeline.end))
         pid, said = started(self._path, place, prepare=not self._stores.ready)
+        clients = self._stores.clients() if self._server is not None and said.reaches(0) else []
         if said.reaches(before):
             time.sleep(wait)
+        over = said.over()
         if self._server is None:
             killed(pid)
             said.rest()
-            self._stores.settle()
-            return said.said
-        return self._server_killed(self._server, pid, said, number)
-
-    def _server_killed(self, server: Server, pid: int, said: Acknowledged, number: int) -> str:
-        """Kill the server, and let the path go on or fail; return what it had said, "e" only when it was over before the kill."""
-        over = said.over()
-        clients = self._stores.clients() if isinstance(self._stores, Schemas) else []
-        how = KILLS[number % len(KILLS)] if clients else KILLS[1]
-        server.die(how, self._moments.choice(clients) if clients else 0)
-        said.rest()
-        os.waitpid(pid, 0)
+        else:
+            self._server.die(KILLS[number % len(KILLS)], self._moments.choice(clients) if clients else 0)
+            said.rest()  # it goes on when the server is back, or gives up
+            os.waitpid(pid, 0)
         self._stores.settle()
         return said.said if over else said.said.replace("e", "")
 

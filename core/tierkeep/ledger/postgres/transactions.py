@@ -49,7 +49,7 @@ class _State(NamedTuple):
 
 
 class _Numbers:
-    """Numbers drawn from sequences, so that a transaction that is run again gets the same ones. The server never takes them back."""
+    """Numbers drawn from sequences, so that a transaction that is run again gets the same ones. Only a killed server takes them back."""
 
     def __init__(self) -> None:
         self._drawn: list[tuple[str, list[int]]] = []
@@ -63,11 +63,20 @@ class _Numbers:
         """Return numbers for the next rows of a table, ascending."""
         if self._at < len(self._drawn) and self._drawn[self._at][0] == table and len(self._drawn[self._at][1]) == count:
             numbers = self._drawn[self._at][1]
+            _pass(connection, table, numbers[-1])
         else:
             numbers = sorted(row[0] for row in connection.execute(_DRAW, (_NUMBERS[table], count)).fetchall())
             self._drawn[self._at :] = [(table, numbers)]
         self._at += 1
         return numbers
+
+
+def _pass(connection: Connection, table: str, number: int) -> None:
+    """Bring a sequence past a number that is used again: a server that was killed may have forgotten that it gave it out."""
+    short = 1
+    while short > 0:
+        drawn = connection.execute(_DRAW, (_NUMBERS[table], short)).fetchall()
+        short = number - max(row[0] for row in drawn)
 
 
 class _Tables(TableTransaction):
