@@ -140,7 +140,8 @@ def kill(
 def _kills(report: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of a kill report, and what was found."""
     columns = ("path", "store", "killed", "trials", "inside", "acknowledged", "lost", "unopenable", "verify_failed", "differs", "unfinished")
-    table = rows(columns, [[str(row[name]) for name in columns] for row in report["rows"]])
+    shown = ("path", "store", "killed", "trials", "inside", "acked", "lost", "shut", "broken", "other", "astray")
+    table = rows(shown, [[str(row[name]) for name in columns] for row in report["rows"]])
     found = [f"{row['path']}, {row['store']}: {text}" for row in report["rows"] for text in row["details"]]
     return [table, facts({name: str(report[name]) for name in (*columns[3:], "ok")}), *map(literal, found)]
 

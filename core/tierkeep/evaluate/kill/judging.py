@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tierkeep.evaluate.kill.states import State, content_of, digest, missing
 
-__all__ = ["Finding", "Recording", "judged"]
+__all__ = ["Finding", "Recording", "findings", "judged", "unfinished"]
 
 
 class Recording:
@@ -75,6 +75,26 @@ def judged(recording: Recording, acknowledged: int, found: State) -> Finding | N
     if now in recording.digests[: places[0]] or gone:
         return Finding("lost", "; ".join(gone[:3]) or "the store is as it was before something that was acknowledged")
     return Finding("differs", "; ".join(unlike(found, recording.states[places[-1]])[:3]))
+
+
+def findings(recording: Recording, acknowledged: int, seen: Mapping[str, Any]) -> list[Finding]:
+    """Return all that is wrong with a store.
+
+    Args:
+        recording: Of the undisturbed run.
+        acknowledged: How many things were acknowledged before the kill.
+        seen: What `tierkeep.evaluate.kill.running.examine` saw.
+    """
+    if "unopenable" in seen:
+        return [Finding("unopenable", seen["unopenable"])]
+    found = [Finding("verify_failed", seen["problems"][0])] if seen["problems"] else []
+    if (wrong := judged(recording, acknowledged, seen["state"])) is not None:
+        found.append(wrong)
+    if "stopped" in seen:
+        found.append(Finding("unfinished", seen["stopped"]))
+    elif (other := unfinished(recording, seen["finished"])) is not None:
+        found.append(other)
+    return found
 
 
 def unfinished(recording: Recording, found: State) -> Finding | None:

@@ -97,15 +97,19 @@ class WritePath(ABC):
         """Return what the steps are handed: the memory under test."""
         yield desk.memory(**self.options(desk.place))
 
-    def state(self, place: Place) -> State:
-        """Return what the path's stores hold, seen by who opens them now.
+    def state(self, place: Place, *, verify: bool = True) -> State:
+        """Return what the path's stores hold, seen by who opens them now, and under "problems" what does not verify.
+
+        Args:
+            place: Where they are.
+            verify: Whether to look for problems.
 
         Raises:
             StorageError: One of them cannot be opened.
         """
         ledger = ledger_at(place.store)
         try:
-            return {**state_of(ledger), "problems": list(ledger.verify().problems)}
+            return {**state_of(ledger), "problems": list(ledger.verify().problems) if verify else []}
         finally:
             ledger.close()
 

@@ -50,14 +50,14 @@ class Migrate(WritePath):
             Step("add", lambda both: owner(both[1], "user3").add([message(60)])),
         ]
 
-    def state(self, place: Place) -> State:
+    def state(self, place: Place, *, verify: bool = True) -> State:
         """Return what the target holds; the source is only read."""
         source = ledger_at(str(place.folder / "source"))
         try:
             files = {"source": digest(state_of(source))}
         finally:
             source.close()
-        return {**super().state(place), "files": files}
+        return {**super().state(place, verify=verify), "files": files}
 
 
 class Backup(WritePath):
@@ -85,9 +85,9 @@ class Backup(WritePath):
             ]
         return steps
 
-    def state(self, place: Place) -> State:
+    def state(self, place: Place, *, verify: bool = True) -> State:
         """Return what the store holds, and what the backup does."""
-        return {**super().state(place), "files": {"backup": _held(place.folder / "backup.db", place.folder / "looked-at")}}
+        return {**super().state(place, verify=verify), "files": {"backup": _held(place.folder / "backup.db", place.folder / "looked-at")}}
 
 
 class PutBack(WritePath):
@@ -144,10 +144,10 @@ class Upgrade(WritePath):
             Step("add", lambda desk: owner(desk.memory()).add([message(200)])),
         ]
 
-    def state(self, place: Place) -> State:
+    def state(self, place: Place, *, verify: bool = True) -> State:
         """Return the schema that the store had before this look opened it, and what it holds then."""
         files = {"schema": _shape_at(place.store)}
-        return {**super().state(place), "files": files}
+        return {**super().state(place, verify=verify), "files": files}
 
 
 def _moved(source: Memory, target: Memory) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from tierkeep.evaluate.kill.judging import Recording
 from tierkeep.evaluate.kill.paths import Desk, Place, WritePath
 from tierkeep.evaluate.kill.states import State
 
-__all__ = ["Acknowledged", "Timeline", "answer", "examined", "forked", "killed", "recorded", "started"]
+__all__ = ["Acknowledged", "Timeline", "answer", "examine", "forked", "killed", "record", "recording_of", "run", "started", "warm"]
 
 _PATIENCE_S = 120.0  # longer than the longest path, and than a server needs to come back
 
@@ -127,7 +127,8 @@ def answer(work: Callable[[], Any], folder: Path) -> Any:
     return returned
 
 
-def _run(path: WritePath, desk: Desk, first: int, begun: Callable[[], None], done: Callable[[], None]) -> None:
+def run(path: WritePath, desk: Desk, first: int, begun: Callable[[], None], done: Callable[[], None]) -> None:
+    """Make a path's calls from the step `first` on, close everything, and tell of the begin and of each step that is done."""
     with path.session(desk) as session:
         begun()
         for step in path.steps()[first:]:
@@ -136,38 +137,37 @@ def _run(path: WritePath, desk: Desk, first: int, begun: Callable[[], None], don
     desk.close()
 
 
-def recorded(path: WritePath, place: Place) -> Recording:
-    """Run a prepared path to its end, looking at its store after each thing that it acknowledges."""
+def record(path: WritePath, place: Place) -> dict[str, Any]:
+    """Run a prepared path to its end, looking at its store after each thing that it acknowledges.
 
-    def work() -> dict[str, Any]:
-        states: list[State] = []
-        said: list[str] = []
+    Returns:
+        `states` and `said` for a `Recording`, and the `modules` that it took.
+    """
+    states: list[State] = []
+    said: list[str] = []
 
-        def look(what: str = "") -> None:
-            said.append(what)
-            states.append(_state(path, place))
+    def look(what: str = "") -> None:
+        said.append(what)
+        states.append(path.state(place, verify=False))
+        states[-1].pop("problems")
 
-        _run(path, Desk(place, lambda: look("c")), 0, look, lambda: look("s"))
-        return {"states": states, "said": "".join(said), "modules": list(sys.modules)}
-
-    seen = answer(work, place.folder)
-    _warm(seen["modules"])
-    return Recording(seen["states"], seen["said"], [step.whole for step in path.steps()])
+    run(path, Desk(place, lambda: look("c")), 0, look, lambda: look("s"))
+    if problems := path.state(place)["problems"]:
+        raise RuntimeError(f"{path.name}: an undisturbed store does not verify: {problems[0]}")
+    return {"states": states, "said": "".join(said), "modules": list(sys.modules)}
 
 
-def _warm(names: Sequence[str]) -> None:
+def recording_of(path: WritePath, recorded: Mapping[str, Any]) -> Recording:
+    """Return the oracle that a run of `record` gives."""
+    return Recording(recorded["states"], recorded["said"], [step.whole for step in path.steps()])
+
+
+def warm(names: Sequence[str]) -> None:
     """Import what a child has imported meanwhile, so that the next ones need not: else most kills would meet an import."""
     for name in names:
         if name not in sys.modules and name.partition(".")[0] in ("tierkeep", "psycopg", "psycopg_pool", "psycopg_binary", "chromadb"):
             with suppress(ImportError):
                 import_module(name)
-
-
-def _state(path: WritePath, place: Place) -> State:
-    state = path.state(place)
-    if problems := state.pop("problems"):
-        raise RuntimeError(f"{path.name}: an undisturbed store does not verify: {problems[0]}")
-    return state
 
 
 def started(path: WritePath, place: Place, *, prepare: bool) -> tuple[int, Acknowledged]:
@@ -179,7 +179,7 @@ def started(path: WritePath, place: Place, *, prepare: bool) -> tuple[int, Ackno
         if prepare:
             path.prepare(place)
         try:
-            _run(path, Desk(place, lambda: _say(writing, b"c")), 0, lambda: _say(writing, b"b"), lambda: _say(writing, b"s"))
+            run(path, Desk(place, lambda: _say(writing, b"c")), 0, lambda: _say(writing, b"b"), lambda: _say(writing, b"s"))
         except StorageError:  # an application hears of it, and stops
             return _say(writing, b"f")
         _say(writing, b"e")
@@ -199,26 +199,21 @@ def killed(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def examined(path: WritePath, place: Place, recording: Recording, acknowledged: int) -> dict[str, Any]:
+def examine(path: WritePath, place: Place, recording: Recording, acknowledged: int) -> dict[str, Any]:
     """Open what a path left, look at it, run the path again from where it stood, and look once more.
 
     Returns:
-        `state` and `problems` as found, or `unopenable`; `finished` and its `problems`, or why it could not be: `stopped`.
+        `state` and `problems` as found, or `unopenable`; `finished` and its problems, or why it could not be: `stopped`.
     """
-
-    def work() -> dict[str, Any]:
-        try:
-            state = path.state(place)
-        except TierkeepError as error:
-            return {"unopenable": f"{type(error).__name__}: {error}"}
-        found: dict[str, Any] = {"problems": state.pop("problems"), "state": state}
-        first = recording.said[:acknowledged].count("s") if path.again else recording.steps_done(state, acknowledged)
-        try:
-            _run(path, Desk(place, lambda: None), first, lambda: None, lambda: None)
-            finished = path.state(place)
-        except (TierkeepError, RuntimeError) as error:
-            return {**found, "stopped": f"{type(error).__name__}: {error}"}
-        return {**found, "problems": found["problems"] + finished.pop("problems"), "finished": finished}
-
-    seen: dict[str, Any] = answer(work, place.folder)
-    return seen
+    try:
+        state = path.state(place)
+    except TierkeepError as error:
+        return {"unopenable": f"{type(error).__name__}: {error}"}
+    found: dict[str, Any] = {"problems": state.pop("problems"), "state": state}
+    first = recording.said[:acknowledged].count("s") if path.again else recording.steps_done(state, acknowledged)
+    try:
+        run(path, Desk(place, lambda: None), first, lambda: None, lambda: None)
+        finished = path.state(place)
+    except (TierkeepError, RuntimeError) as error:
+        return {**found, "stopped": f"{type(error).__name__}: {error}"}
+    return {**found, "problems": found["problems"] + finished.pop("problems"), "finished": finished}

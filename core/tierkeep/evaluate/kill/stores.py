@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import time
 from pathlib import Path
@@ -97,8 +98,9 @@ class Schemas:
     ready = False
 
     def __init__(self, address: str, folder: Path) -> None:
-        self._address = f"{address}{'&' if '?' in address else '?'}"
+        self._address = address
         self._folder = folder
+        self._mark = f"tierkeep_kill_{secrets.token_hex(6)}"  # nobody else's: what is made is dropped
         self._count = 0
 
     def place(self, path: WritePath) -> Place:
@@ -106,14 +108,15 @@ class Schemas:
         self._count += 1
         folder = self._folder / f"server-trial-{self._count}"
         folder.mkdir()
-        return Place(folder, f"{self._address}schema=kill_{self._count}&partitions=1&application_name={_CLIENT}")
+        more = f"schema={self._mark}_{self._count}&partitions=1&application_name={_CLIENT}"
+        return Place(folder, f"{self._address}{'&' if '?' in self._address else '?'}{more}")
 
     def clients(self) -> list[int]:
         """Return the server's processes that work for trials."""
         last = time.monotonic() + _WAIT_S
         while True:
             try:
-                with bare(self._address.rstrip("?&")) as session:
+                with bare(self._address) as session:
                     return [pid for (pid,) in session.execute(_OTHERS, (_CLIENT,)).fetchall()]
             except StorageError:  # it was killed, and is not back yet
                 if time.monotonic() > last:
@@ -130,7 +133,7 @@ class Schemas:
 
     def drop(self, place: Place) -> None:
         """Drop the schema."""
-        schema = place.store.partition("schema=")[2].partition("&")[0]
-        with bare(self._address.rstrip("?&")) as session:
+        schema = place.store.rpartition("schema=")[2].partition("&")[0]
+        with bare(self._address) as session:
             session.execute(" ".join(("DROP SCHEMA IF EXISTS", schema, "CASCADE")))
         shutil.rmtree(place.folder, ignore_errors=True)

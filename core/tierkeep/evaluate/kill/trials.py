@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tierkeep.evaluate.kill.judging import Finding, Recording, judged, unfinished
+from tierkeep.evaluate.kill.judging import Finding, Recording, findings
 from tierkeep.evaluate.kill.paths import Place, WritePath
-from tierkeep.evaluate.kill.running import Timeline, answer, examined, killed, recorded, started
+from tierkeep.evaluate.kill.running import Timeline, answer, examine, killed, record, recording_of, started, warm
 from tierkeep.evaluate.kill.server import KILLS, Server
 from tierkeep.evaluate.kill.stores import Folders, Stores
 
 __all__ = ["FAULTS", "Row", "Trials"]
 
 FAULTS = ("lost", "unopenable", "verify_failed", "differs", "unfinished")
-_RUNS = 2  # undisturbed runs before the moments are chosen; the fastest counts
+_RUNS = 2  # undisturbed runs before the moments of many trials are chosen; the faster one counts
+_MANY = 4
 _DETAILS = 5
 
 
@@ -88,7 +89,7 @@ class Trials:
         Raises:
             RuntimeError: The path fails undisturbed, so there is nothing to compare with.
         """
-        recording, timeline = self._undisturbed()
+        recording, timeline = self._undisturbed(_RUNS if count >= _MANY else 1)
         row = Row(self._path.name, self._stores.kind, "client" if self._server is None else "server")
         for number in range(count):
             place = self._stores.place(self._path)
@@ -97,22 +98,25 @@ class Trials:
             row.inside += "b" in said and "e" not in said
             acknowledged = sum(what in "cs" for what in said)
             row.acknowledged += acknowledged
-            row.note(self._findings(place, recording, acknowledged))
+            seen = answer(lambda: examine(self._path, place, recording, acknowledged), place.folder)
+            row.note(findings(recording, acknowledged, seen))
             self._stores.drop(place)
             told()
         return row
 
-    def _undisturbed(self) -> tuple[Recording, Timeline]:
+    def _undisturbed(self, runs: int) -> tuple[Recording, Timeline]:
         if isinstance(self._stores, Folders):
             template = self._stores.template(self._path)
             answer(lambda: self._path.prepare(template), template.folder)
         place = self._stores.place(self._path)
         if not self._stores.ready:
             answer(lambda: self._path.prepare(place), place.folder)
-        recording = recorded(self._path, place)
+        seen = answer(lambda: record(self._path, place), place.folder)
+        recording = recording_of(self._path, seen)
+        warm(seen["modules"])
         self._stores.drop(place)
         timelines = []
-        for _ in range(_RUNS):
+        for _ in range(runs):
             place = self._stores.place(self._path)
             pid, said = started(self._path, place, prepare=not self._stores.ready)
             said.rest()
@@ -140,16 +144,3 @@ class Trials:
             os.waitpid(pid, 0)
         self._stores.settle()
         return said.said if over else said.said.replace("e", "")
-
-    def _findings(self, place: Place, recording: Recording, acknowledged: int) -> list[Finding]:
-        found = examined(self._path, place, recording, acknowledged)
-        if "unopenable" in found:
-            return [Finding("unopenable", found["unopenable"])]
-        findings = [Finding("verify_failed", found["problems"][0])] if found["problems"] else []
-        if (wrong := judged(recording, acknowledged, found["state"])) is not None:
-            findings.append(wrong)
-        if "stopped" in found:
-            findings.append(Finding("unfinished", found["stopped"]))
-        elif (other := unfinished(recording, found["finished"])) is not None:
-            findings.append(other)
-        return findings
