@@ -117,7 +117,7 @@ def kill(
     paths: Annotated[str, typer.Option("--paths", help="Write paths, with commas between; all otherwise.")] = "",
     store: Annotated[
         list[str] | None,
-        typer.Option("--store", help="sqlite, postgres (a server of its own), or postgresql://… (yours; its clients are killed); several times."),
+        typer.Option("--store", help="sqlite, postgres (a server of its own, also killed), postgresql://… (yours); several times."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,11 +139,12 @@ def kill(
 
 def _kills(report: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of a kill report, and what was found."""
-    columns = ("path", "store", "killed", "trials", "inside", "acknowledged", "lost", "unopenable", "verify_failed", "differs", "unfinished")
-    shown = ("path", "store", "killed", "trials", "inside", "acked", "lost", "shut", "broken", "other", "astray")
-    table = rows(shown, [[str(row[name]) for name in columns] for row in report["rows"]])
+    figures = ("trials", "inside", "acknowledged", "lost", "unopenable", "verify_failed", "differs", "unfinished")
+    short = ("trials", "inside", "acked", "lost", "shut", "broken", "differs", "astray")
+    entries = [[str(row[name]) for name in ("path", "store", "killed", *figures)] for row in report["rows"]]
+    table = rows(("path", "store", "killed", *short), entries)
     found = [f"{row['path']}, {row['store']}: {text}" for row in report["rows"] for text in row["details"]]
-    return [table, facts({name: str(report[name]) for name in (*columns[3:], "ok")}), *map(literal, found)]
+    return [table, facts({name: str(report[name]) for name in (*figures, "ok")}), *map(literal, found)]
 
 
 def route(data: DataOption, as_json: JsonOption = False) -> None:

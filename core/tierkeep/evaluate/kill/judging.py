@@ -103,7 +103,7 @@ def unfinished(recording: Recording, found: State) -> Finding | None:
     return None if wanted == there else Finding("unfinished", "; ".join(unlike(there, wanted)[:3]))
 
 
-def unlike(found: State, wanted: State, where: str = "") -> list[str]:
+def unlike(found: Any, wanted: Any, where: str = "") -> list[str]:
     """Return where two states differ, as short texts."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         names = sorted({*found, *wanted})

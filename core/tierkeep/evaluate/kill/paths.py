@@ -14,7 +14,7 @@ from tierkeep.evaluate.kill.watching import Watched, ledger_at
 from tierkeep.testing.clock import FixedClock
 from tierkeep.tokens import EstimateCounter
 
-__all__ = ["Desk", "Place", "Step", "WritePath", "memory_at"]
+__all__ = ["Desk", "Place", "Step", "WritePath", "memory_at", "step"]
 
 
 class Place(NamedTuple):
@@ -65,6 +65,11 @@ class Step(NamedTuple):
     whole: bool = True
 
 
+def step(name: str, call: Callable[..., object], *arguments: Any, whole: bool = True) -> Step:
+    """Return the step that makes a call with the session and these arguments."""
+    return Step(name, lambda session: call(session, *arguments), whole)
+
+
 class WritePath(ABC):
     """One way to write to a store.
 
@@ -85,7 +90,7 @@ class WritePath(ABC):
         """Return what the memory under test is opened with, besides its store."""
         return {}
 
-    def prepare(self, place: Place) -> None:
+    def prepare(self, place: Place) -> None:  # noqa: B027 - most paths begin with an empty store
         """Make what there is before the first step."""
 
     @abstractmethod

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import Any
 
 from tierkeep import Memory, Settings
-from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at
+from tierkeep.errors import NotFoundError
+from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at, step
 from tierkeep.models.doubles import HashEmbedder, ScriptedChat
 from tierkeep.protocols import ChatRequest
 from tierkeep.scoped import ScopedMemory
 
-__all__ = ["Batch", "DMem", "Extract", "HyMem", "Import", "Maintain", "Reindex", "Single", "WithVectors", "message", "owner", "scripted", "told"]
+__all__ = [
+    "Batch", "DMem", "Extract", "HyMem", "Import", "Maintain", "Reindex", "Single", "WithVectors", "added", "forgotten", "message",
+    "owner", "scripted", "told",
+]  # fmt: skip
 
 _PLACES = "Lisbon Porto Braga Faro Evora Coimbra Aveiro Beja".split()
 _ADDED = re.compile(r"^(?:\d+\| )?Ana: (.+)$", re.MULTILINE)
@@ -29,8 +33,9 @@ def owner(memory: Memory, user: str = "ana", **more: str) -> ScopedMemory:
 
 def message(number: int, text: str = "") -> dict[str, Any]:
     """Return a message with an id of its own, some of them long; seven a day, and each day is a conversation."""
-    said = text or f"Message {number} is about the boat in the harbour of {_PLACES[number % 8]}. " + "It has a red sail. " * (number % 5 * 9)
-    return {"content": said, "id": f"message-{number:04d}", "name": "Ana", "at": (date(2026, 3, 1) + timedelta(days=number // 7)).isoformat()}
+    said = text or f"Message {number} is about the boat in the harbour of {_PLACES[number % 8]}. {'It has a red sail. ' * (number % 5 * 9)}"
+    day = date(2026, 3, 1) + timedelta(days=number // 7)
+    return {"content": said, "id": f"message-{number:04d}", "name": "Ana", "at": day.isoformat()}
 
 
 def told(place: Place, count: int, **options: Any) -> None:
@@ -71,7 +76,7 @@ class Single(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one call a message."""
-        return [Step(f"add {n}", lambda memory, n=n: owner(memory).add([message(n)])) for n in range(30)]
+        return [step(f"add {n}", added, message(n)) for n in range(30)]
 
 
 class Batch(WritePath):
@@ -82,7 +87,7 @@ class Batch(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return one call for each list."""
         lists = [[message(n) for n in range(first, first + 25)] for first in range(0, 200, 25)]
-        return [Step(f"add list {n}", lambda memory, some=some: owner(memory).add(some)) for n, some in enumerate(lists)]
+        return [step(f"add list {n}", added, *some) for n, some in enumerate(lists)]
 
 
 class Extract(WritePath):
@@ -99,7 +104,7 @@ class Extract(WritePath):
                 f"My cat is called Miro{number}.", f"I like {('tea', 'figs', 'tea', 'rain', 'figs')[number]}.",
                 f"I don't live in {_PLACES[number]}." if number % 2 else "I like tea.",
             ]  # fmt: skip
-        return [Step(text, lambda memory, n=n, text=text: owner(memory).add([message(n, text)])) for n, text in enumerate(said)]
+        return [step(text, added, message(n, text)) for n, text in enumerate(said)]
 
 
 class HyMem(WritePath):
@@ -115,10 +120,10 @@ class HyMem(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return messages in several conversations, each deriving what is over; then the rest, and a forget between."""
-        add = [Step(f"add {n}", lambda memory, n=n: owner(memory).add([message(n)]), whole=False) for n in range(21)]
+        add = [step(f"add {n}", added, message(n), whole=False) for n in range(21)]
         return [
-            *add[:14], Step("maintain", _maintained, whole=False), Step("forget", lambda memory: _forgotten(memory, 3, 9), whole=False),
-            *add[14:], Step("maintain again", _maintained, whole=False),
+            *add[:14], step("maintain", _maintained, whole=False), step("forget", forgotten, 3, 9, whole=False),
+            *add[14:], step("maintain again", _maintained, whole=False),
         ]  # fmt: skip
 
 
@@ -153,7 +158,7 @@ class Maintain(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return the one call."""
-        return [Step("maintain", _maintained, whole=False)]
+        return [step("maintain", _maintained, whole=False)]
 
 
 class WithVectors(WritePath):
@@ -167,7 +172,7 @@ class WithVectors(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one call a message: the event, then its vectors."""
-        return [Step(f"add {n}", lambda memory, n=n: owner(memory).add([message(n)]), whole=False) for n in range(20)]
+        return [step(f"add {n}", added, message(n), whole=False) for n in range(20)]
 
 
 class Reindex(WritePath):
@@ -185,7 +190,7 @@ class Reindex(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return the call that indexes and tidies."""
-        return [Step("index", lambda memory: owner(memory).index(tidy=True), whole=False)]
+        return [step("index", _indexed, whole=False)]
 
 
 class Import(WritePath):
@@ -209,19 +214,27 @@ class Import(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one restore an owner."""
-        return [
-            Step(f"restore {user}", lambda session, user=user: owner(session[0], user).restore(session[1], trusted=True))
-            for user in ("bo", "cy", "di", "ed", "fe", "gi")
-        ]
+        return [step(f"restore {user}", _restored, user) for user in ("bo", "cy", "di", "ed", "fe", "gi")]
+
+
+def added(memory: Memory, *messages: Mapping[str, Any]) -> None:
+    """Add messages in one call."""
+    owner(memory).add(list(messages))
+
+
+def forgotten(memory: Memory, *numbers: int) -> None:
+    """Forget messages; that they are gone already is what an application that calls again wants to hear."""
+    with suppress(NotFoundError):
+        owner(memory).forget(ids=[message(number)["id"] for number in numbers])
+
+
+def _indexed(memory: Memory) -> None:
+    owner(memory).index(tidy=True)
+
+
+def _restored(session: tuple[Memory, list[dict[str, Any]]], user: str) -> None:
+    owner(session[0], user).restore(session[1], trusted=True)
 
 
 def _maintained(memory: Memory) -> None:
     owner(memory).maintain()
-
-
-def _forgotten(memory: Memory, *numbers: int) -> None:
-    """Forget those of these messages that are still there."""
-    ana = owner(memory)
-    wanted = {message(number)["id"] for number in numbers}
-    if there := [event.id for event in ana.events() if event.id in wanted]:
-        ana.forget(ids=there)

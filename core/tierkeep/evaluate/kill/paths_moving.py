@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tierkeep import Memory
-from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at
-from tierkeep.evaluate.kill.paths_adding import message, owner
+from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at, step
+from tierkeep.evaluate.kill.paths_adding import added, message, owner
 from tierkeep.evaluate.kill.states import State, digest, state_of
 from tierkeep.evaluate.kill.watching import bare, ledger_at
 from tierkeep.ledger import schema
@@ -46,8 +46,8 @@ class Migrate(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return the move, and a write behind it."""
         return [
-            Step("migrate", lambda both: _moved(*both), whole=False),
-            Step("add", lambda both: owner(both[1], "user3").add([message(60)])),
+            step("migrate", _moved, whole=False),
+            step("add", _told, 60),
         ]
 
     def state(self, place: Place, *, verify: bool = True) -> State:
@@ -80,8 +80,8 @@ class Backup(WritePath):
         steps = []
         for n in range(4):
             steps += [
-                Step(f"backup {n}", lambda both: both[0].backup(both[1], replace=True)),
-                Step(f"add {n}", lambda both, n=n: owner(both[0]).add([message(200 + n)])),
+                step(f"backup {n}", _backed_up),
+                step(f"add {n}", _saved, 200 + n),
             ]
         return steps
 
@@ -109,15 +109,7 @@ class PutBack(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return the calls."""
-
-        def put(desk: Desk) -> None:
-            Memory.put_back(desk.place.folder / "backup.db", desk.place.store, replace=True)
-
-        def add(desk: Desk, n: int) -> None:
-            with memory_at(desk.place.store, desk.committed) as memory:
-                owner(memory).add([message(300 + n)])
-
-        return [step for n in range(3) for step in (Step(f"put back {n}", put), Step(f"add {n}", lambda desk, n=n: add(desk, n)))]
+        return [one for n in range(3) for one in (step(f"put back {n}", _put_back), step(f"add {n}", _opened_and_added, 300 + n))]
 
 
 class Upgrade(WritePath):
@@ -140,8 +132,8 @@ class Upgrade(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return the opening, and a write."""
         return [
-            Step("open", lambda desk: desk.memory().stats()),
-            Step("add", lambda desk: owner(desk.memory()).add([message(200)])),
+            step("open", _opened),
+            step("add", _opened_and_added, 200),
         ]
 
     def state(self, place: Place, *, verify: bool = True) -> State:
@@ -150,10 +142,36 @@ class Upgrade(WritePath):
         return {**super().state(place, verify=verify), "files": files}
 
 
-def _moved(source: Memory, target: Memory) -> None:
-    report = source.copy_to(target)
+def _moved(both: tuple[Memory, Memory]) -> None:
+    report = both[0].copy_to(both[1])
     if not report.ok:
         raise RuntimeError(f"the move does not verify: {report.problems}")
+
+
+def _told(both: tuple[Memory, Memory], number: int) -> None:
+    owner(both[1], "user3").add([message(number)])
+
+
+def _backed_up(both: tuple[Memory, Path]) -> None:
+    both[0].backup(both[1], replace=True)
+
+
+def _saved(both: tuple[Memory, Path], number: int) -> None:
+    added(both[0], message(number))
+
+
+def _put_back(desk: Desk) -> None:
+    Memory.put_back(desk.place.folder / "backup.db", desk.place.store, replace=True)
+
+
+def _opened(desk: Desk) -> None:
+    with memory_at(desk.place.store, desk.committed) as memory:
+        memory.stats()
+
+
+def _opened_and_added(desk: Desk, number: int) -> None:
+    with memory_at(desk.place.store, desk.committed) as memory:
+        added(memory, message(number))
 
 
 def _held(backup: Path, folder: Path) -> str:

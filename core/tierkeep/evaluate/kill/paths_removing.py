@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tierkeep import Memory, Origin
 from tierkeep.errors import NotFoundError
-from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at
-from tierkeep.evaluate.kill.paths_adding import message, owner
+from tierkeep.evaluate.kill.paths import Desk, Place, Step, WritePath, memory_at, step
+from tierkeep.evaluate.kill.paths_adding import added, forgotten, message, owner
 from tierkeep.models.doubles import HashEmbedder
 from tierkeep.records import Authority
 
@@ -36,13 +36,11 @@ class Forget(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return the forgets: each a removal, and then what is derived again."""
         some = [(1, 2), (4,), (7, 8, 10), (11,), (13, 14)]
-        single = [Step(f"forget {ids}", lambda memory, ids=ids: _forgotten(memory, *ids), whole=False) for ids in some]
+        single = [step(f"forget {ids}", forgotten, *ids, whole=False) for ids in some]
         return [
-            *single,
-            Step("forget a conversation", lambda memory: _ended(memory, "ana", session="2026-03-04"), whole=False),
-            Step("forget everything", lambda memory: _ended(memory, "bo", everything=True), whole=False),
-            Step("add", lambda memory: owner(memory).add([message(100, "I live in Braga.")])),
-        ]
+            *single, step("forget a conversation", _ended, whole=False), step("forget everything", _emptied, whole=False),
+            step("add", added, message(100, "I live in Braga.")),
+        ]  # fmt: skip
 
 
 class Undo(WritePath):
@@ -60,10 +58,10 @@ class Undo(WritePath):
         """Return undos with writes between."""
         steps = []
         for n in range(16):
-            steps.append(Step(f"undo {n}", lambda memory: owner(memory).undo()))
+            steps.append(step(f"undo {n}", _undone))
             if n % 4 == 3:
                 text = f"I work as a {('nurse', 'cook', 'baker', 'pilot')[n // 4]}."
-                steps.append(Step(text, lambda memory, n=n, text=text: owner(memory).add([message(100 + n, text)])))
+                steps.append(step(text, added, message(100 + n, text)))
         return steps
 
 
@@ -81,7 +79,7 @@ class Erase(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return the erasures of both."""
-        return [Step(f"erase {user}", lambda memory, user=user: memory.erase(user=user), whole=False) for user in ("benedita", "ana")]
+        return [step(f"erase {user}", _erased, user, whole=False) for user in ("benedita", "ana")]
 
 
 class ItemWrites(WritePath):
@@ -100,13 +98,13 @@ class ItemWrites(WritePath):
         """Return the calls. A put that is made again is one more version of the same value."""
         from tierkeep.items import Write
 
-        steps = [Step(f"put {n}", lambda items, n=n: _put(items, f"key {n % 5}", n)) for n in range(10)]
+        steps = [step(f"put {n}", _put, f"key {n % 5}", n) for n in range(10)]
         for n in range(10, 15):
             several = {f"key {k}": n for k in range(n - 8, n)} | {f"key {n - 10}": None}
             writes = [Write(["notes", "b"], key, None if value is None else _value(value)) for key, value in several.items()]
-            steps.append(Step(f"write {n}", lambda items, writes=writes: _wrote(items, writes)))
-            steps.append(Step(f"delete {n}", lambda items, n=n: items.delete(["notes", "a"], f"key {n % 5}")))
-        return [*steps, Step("purge", lambda items: items.purge(), whole=False)]
+            steps.append(step(f"write {n}", _wrote, writes))
+            steps.append(step(f"delete {n}", _deleted, f"key {n % 5}"))
+        return [*steps, step("purge", _purged, whole=False)]
 
 
 class Quarantine(WritePath):
@@ -118,10 +116,10 @@ class Quarantine(WritePath):
         """Return ten pages, and what is decided of each."""
         steps = []
         for n in range(10):
-            steps.append(Step(f"hold {n}", lambda memory, n=n: _page(memory, n)))
+            steps.append(step(f"hold {n}", _page, n))
             if n % 2:
-                steps.append(Step(f"release {n - 1}", lambda memory, n=n: _decided(memory, f"page-number-{n - 1}", release=True)))
-                steps.append(Step(f"reject {n}", lambda memory, n=n: _decided(memory, f"page-number-{n}", release=False), whole=False))
+                steps.append(step(f"release {n - 1}", _released, f"page-number-{n - 1}"))
+                steps.append(step(f"reject {n}", _rejected, f"page-number-{n}", whole=False))
         return steps
 
 
@@ -137,20 +135,32 @@ class Confirm(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one confirmation a message. The token dies with the process, so a second try asks anew."""
-        return [Step(f"confirm {n}", lambda memory, n=n: _confirmed(memory, n), whole=False) for n in range(12)]
+        return [step(f"confirm {n}", _confirmed, n, whole=False) for n in range(12)]
 
 
-def _forgotten(memory: Memory, *numbers: int) -> None:
-    ids = [message(number)["id"] for number in numbers]
-    _ended(memory, "ana", ids=ids)
+def _ended(memory: Memory) -> None:
+    with suppress(NotFoundError):
+        owner(memory).forget(session="2026-03-04")
 
 
-def _ended(memory: Memory, user: str, **what: Any) -> None:
-    """Forget; that it is gone already is what an application that calls again wants to hear."""
-    try:
-        owner(memory, user).forget(**what)
-    except NotFoundError:
-        return
+def _emptied(memory: Memory) -> None:
+    owner(memory, "bo").forget(everything=True)
+
+
+def _undone(memory: Memory) -> None:
+    owner(memory).undo()
+
+
+def _erased(memory: Memory, user: str) -> None:
+    memory.erase(user=user)
+
+
+def _deleted(items: Any, key: str) -> None:
+    items.delete(["notes", "a"], key)
+
+
+def _purged(items: Any) -> None:
+    items.purge()
 
 
 def _value(number: int) -> dict[str, Any]:
@@ -175,12 +185,14 @@ def _page(memory: Memory, number: int) -> None:
     owner(memory).add(_ORDER.format(n=number), role="tool", speaker="browser", origin=_WEB, id=f"page-number-{number}", at="2026-03-01")
 
 
-def _decided(memory: Memory, id_: str, *, release: bool) -> None:
-    guard = owner(memory).guard
-    try:
-        guard.release(id_) if release else guard.reject(id_)
-    except NotFoundError:
-        return
+def _released(memory: Memory, id_: str) -> None:
+    with suppress(NotFoundError):
+        owner(memory).guard.release(id_)
+
+
+def _rejected(memory: Memory, id_: str) -> None:
+    with suppress(NotFoundError):
+        owner(memory).guard.reject(id_)
 
 
 def _confirmed(memory: Memory, number: int) -> None:

