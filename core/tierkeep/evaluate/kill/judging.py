@@ -29,7 +29,7 @@ class Recording:
         self._ends = [0, *(place + 1 for place, what in enumerate(said) if what == "s")]
         for step, (begin, end) in enumerate(zip(self._ends, self._ends[1:], strict=False)):
             if len(set(self.digests[begin : end + 1])) == 1:
-                raise RuntimeError(f"step {step} changes nothing, so that killing it shows nothing")
+                raise RuntimeError(f"step {step} of {len(whole)} changes nothing, so that killing it shows nothing")
         self._fair = [True] * len(self.states)
         for step, (begin, end) in enumerate(zip(self._ends, self._ends[1:], strict=False)):
             for place in range(begin + 1, end) if whole[step] else ():

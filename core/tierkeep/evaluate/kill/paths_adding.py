@@ -76,7 +76,7 @@ class Single(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one call a message."""
-        return [step(f"add {n}", added, message(n)) for n in range(30)]
+        return [step(f"add {n}", added, message(n)) for n in range(20)]
 
 
 class Batch(WritePath):
@@ -98,7 +98,7 @@ class Extract(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return statements about oneself."""
         said = []
-        for number in range(5):
+        for number in range(4):
             said += [
                 f"I live in {_PLACES[number]}.", f"I work as a {('nurse', 'baker', 'pilot', 'cook', 'tailor')[number]}.",
                 f"My cat is called Miro{number}.", f"I like {('tea', 'figs', 'tea', 'rain', 'figs')[number]}.",
@@ -120,10 +120,10 @@ class HyMem(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return messages in several conversations, each deriving what is over; then the rest, and a forget between."""
-        add = [step(f"add {n}", added, message(n), whole=False) for n in range(21)]
+        add = [step(f"add {n}", added, message(n), whole=False) for n in range(17)]
         return [
-            *add[:14], step("maintain", _maintained, whole=False), step("forget", forgotten, 3, 9, whole=False),
-            *add[14:], step("maintain again", _maintained, whole=False),
+            *add[:10], step("maintain", _maintained, whole=False), step("forget", forgotten, 3, 9, whole=False),
+            *add[10:], step("maintain again", _maintained, whole=False),
         ]  # fmt: skip
 
 
@@ -172,7 +172,7 @@ class WithVectors(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one call a message: the event, then its vectors."""
-        return [step(f"add {n}", added, message(n), whole=False) for n in range(20)]
+        return [step(f"add {n}", added, message(n), whole=False) for n in range(12)]
 
 
 class Reindex(WritePath):

@@ -57,7 +57,7 @@ class Undo(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return undos with writes between."""
         steps = []
-        for n in range(16):
+        for n in range(12):
             steps.append(step(f"undo {n}", _undone))
             if n % 4 == 3:
                 text = f"I work as a {('nurse', 'cook', 'baker', 'pilot')[n // 4]}."
@@ -113,9 +113,9 @@ class Quarantine(WritePath):
     name, about = "quarantine", "quarantine: held back, released, rejected"
 
     def steps(self) -> Sequence[Step]:
-        """Return ten pages, and what is decided of each."""
+        """Return six pages, and what is decided of each."""
         steps = []
-        for n in range(10):
+        for n in range(6):
             steps.append(step(f"hold {n}", _page, n))
             if n % 2:
                 steps.append(step(f"release {n - 1}", _released, f"page-number-{n - 1}"))
@@ -135,7 +135,7 @@ class Confirm(WritePath):
 
     def steps(self) -> Sequence[Step]:
         """Return one confirmation a message. The token dies with the process, so a second try asks anew."""
-        return [step(f"confirm {n}", _confirmed, n, whole=False) for n in range(12)]
+        return [step(f"confirm {n}", _confirmed, n, whole=False) for n in range(8)]
 
 
 def _ended(memory: Memory) -> None:

@@ -79,7 +79,10 @@ def carried_out(order: Order, told: Callable[[int, str], None]) -> Iterator[Row]
                         done += 1
                         told(done, name)
 
-                    yield Trials(kind(), stores, moments, target).run(count, tick)
+                    try:
+                        yield Trials(kind(), stores, moments, target).run(count, tick)
+                    except RuntimeError as error:
+                        raise RuntimeError(f"{kind.name}: {error}") from error
                     done = begun + count
     finally:
         if server is not None:
