@@ -102,9 +102,9 @@ def forked(work: Callable[[], None]) -> int:
     try:
         work()
         code = 0
-    except BaseException:  # noqa: BLE001 - the child has nobody to raise to
-        traceback.print_exc()
     finally:
+        if code:
+            traceback.print_exc()  # the child has nobody to raise to
         os._exit(code)
 
 
