@@ -25,7 +25,7 @@ class Recording:
     def __init__(self, states: Sequence[State], said: str, whole: Sequence[bool]) -> None:
         self.states = list(states)
         self.said = said
-        self.digests = [digest(state) for state in states]
+        self.digests = [digest(state) for state in self.states]
         self._ends = [0, *(place + 1 for place, what in enumerate(said) if what == "s")]
         for step, (begin, end) in enumerate(zip(self._ends, self._ends[1:], strict=False)):
             if len(set(self.digests[begin : end + 1])) == 1:

@@ -87,7 +87,8 @@ class Backup(WritePath):
 
     def state(self, place: Place, *, verify: bool = True) -> State:
         """Return what the store holds, and what the backup does."""
-        return {**super().state(place, verify=verify), "files": {"backup": _held(place.folder / "backup.db", place.folder / "looked-at")}}
+        backup = _held(place.folder / "backup.db", place.folder / "looked-at")
+        return {**super().state(place, verify=verify), "files": {"backup": backup}, "left": _left(place.folder)}
 
 
 class PutBack(WritePath):
@@ -110,6 +111,10 @@ class PutBack(WritePath):
     def steps(self) -> Sequence[Step]:
         """Return the calls."""
         return [one for n in range(3) for one in (step(f"put back {n}", _put_back), step(f"add {n}", _opened_and_added, 300 + n))]
+
+    def state(self, place: Place, *, verify: bool = True) -> State:
+        """Return what the store holds, and what lies beside it."""
+        return {**super().state(place, verify=verify), "left": _left(place.folder)}
 
 
 class Upgrade(WritePath):
@@ -172,6 +177,11 @@ def _opened(desk: Desk) -> None:
 def _opened_and_added(desk: Desk, number: int) -> None:
     with memory_at(desk.place.store, desk.committed) as memory:
         added(memory, message(number))
+
+
+def _left(folder: Path) -> int:
+    """Return how many half-made copies lie about."""
+    return sum(1 for _ in folder.rglob(".tierkeep-*.part*"))
 
 
 def _held(backup: Path, folder: Path) -> str:

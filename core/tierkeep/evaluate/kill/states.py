@@ -18,7 +18,8 @@ from tierkeep.records import ITEM, Scope
 __all__ = ["State", "content_of", "digest", "missing", "state_of"]
 
 State: TypeAlias = dict[str, Any]
-"""`owners`: by name, each with its rows; `counts`: of the whole store. JSON values."""
+"""`owners`: by name, each with its rows; `counts`: of the whole store; `files`: what lies beside it; `left`: half-made files, which may lie
+about after a kill and have to be gone when the path has come to its end. JSON values."""
 
 _COUNTS = ("scopes", "sessions", "events", "records", "batches", "chain")
 
@@ -84,8 +85,9 @@ def _image(content: Mapping[str, Any] | None, seqs: Sequence[int]) -> Mapping[st
 
 
 def digest(state: State) -> str:
-    """Return the SHA-256 of a state: equal digests are equal states."""
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a state, without what is left lying about: equal digests are equal states."""
+    kept = {name: value for name, value in state.items() if name != "left"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def content_of(state: State) -> State:
