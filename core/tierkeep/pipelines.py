@@ -253,14 +253,20 @@ def forget(event_ids: Sequence[str], scope: Scope, ledger: Ledger, stages: Write
         StorageError: The ledger cannot write; nothing is removed.
     """
     forgotten = ledger.forget(scope, event_ids)
+    return forgotten.report.model_copy(update={"rederived": mend(scope, ledger, stages, allowance)})
+
+
+def mend(scope: Scope, ledger: Ledger, stages: WriteStages, allowance: Allowance) -> int:
+    """Rebuild what immediate derivers made and a forget has blanked, also one that was killed in the middle; return how many records."""
+    if not any(deriver.blanked(ledger.view(scope)) for deriver in stages.immediate):
+        return 0
     rebuilt = 0
     with ledger.transaction(scope) as transaction:
-        # Not only this call's: a process that died between the two steps has left some behind.
         for deriver in stages.immediate:
             if deriver.blanked(transaction.view):
                 changed = transaction.apply(deriver.reconciler.rebuild(transaction.view, allowance))
                 rebuilt += len(transaction.view.get(changed))
-    return forgotten.report.model_copy(update={"rederived": rebuilt})
+    return rebuilt
 
 
 def waiting(view: View, stages: WriteStages) -> int:

@@ -1,13 +1,16 @@
-"""What a caller can get wrong about a question, a budget, a deadline or a list of ids, found before anything is read."""
+"""What a caller can get wrong about a question, a budget, a deadline, or what is to be forgotten, found before anything is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
-from tierkeep.errors import InputError, LimitError
+from tierkeep.errors import InputError, LimitError, NotFoundError
+from tierkeep.protocols import View
+from tierkeep.records import Scope
 from tierkeep.settings import Limits
 
-__all__ = ["check_deadline", "check_question", "ids_of"]
+__all__ = ["check_deadline", "check_question", "doomed", "ids_of"]
 
 
 def check_question(question: object, budget: object, deadline_s: object, limits: Limits) -> None:
@@ -54,3 +57,30 @@ def ids_of(ids: object) -> list[str]:
 def _short(value: object) -> str:
     """Return a wrong value for a message; a number of thousands of digits has no text."""
     return type(value).__name__ if isinstance(value, int) and abs(value) >= 10**30 else repr(value)[:60]
+
+
+def doomed(view: View, scope: Scope, ids: Sequence[str] | None, session: str | None) -> list[str]:
+    """Return the ids of the events that a forget is about: those that were named, those of a conversation, or all.
+
+    Raises:
+        InputError: The ids or the session are none.
+        NotFoundError: The scope does not have one of them.
+    """
+    if ids is not None:
+        wanted = ids_of(ids)
+        found = {event.id for event in view.events(wanted) if scope.session in (None, event.session)}
+        missing = tuple(id for id in wanted if id not in found)
+        if missing:
+            raise NotFoundError(f"this scope ({scope}) has no event {missing[0]!r}: nothing was forgotten", ids=missing)
+        return wanted
+    if not isinstance(session, str | None):
+        raise InputError(f"session must be the name of a conversation, not a {type(session).__name__}", field="session")
+    target = session if session is not None else scope.session
+    if session is not None and scope.session not in (None, session):
+        raise NotFoundError(f"this scope is bound to session {scope.session!r}: nothing was forgotten", ids=(session,))
+    going = [event.id for event in view.scan(session=target)]
+    if session is not None and not going:
+        near = difflib.get_close_matches(session, [name for name, _ in view.sessions()], n=3, cutoff=0.5)
+        hint = f" (near it: {', '.join(map(repr, near))})" if near else ""
+        raise NotFoundError(f"this scope ({scope}) has no session {session!r}{hint}: nothing was forgotten", ids=(session,))
+    return going

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tierkeep import keeping, learning, pipelines
 from tierkeep.allowance import Allowance, Listener, Progress
 from tierkeep.errors import InputError, NotFoundError, ScopeError
-from tierkeep.questions import check_question, ids_of
+from tierkeep.questions import check_question, doomed, ids_of
 from tierkeep.records import (
     Answer,
     Authority,
@@ -140,17 +139,26 @@ class ScopedMemory:
         """
         if sum((ids is not None, session is not None, bool(everything))) != 1:
             raise InputError("say what to forget with exactly one of ids=, session= or everything=True")
-        return self._forget(self._doomed(ids, session))
+        try:
+            return self._forget(doomed(self._memory._ledger.view(self.scope), self.scope, ids, session))
+        except NotFoundError:
+            self._mend()  # the call before was killed after the removal, perhaps
+            raise
 
-    def _forget(self, doomed: Sequence[str]) -> ForgetReport:
+    def _forget(self, going: Sequence[str]) -> ForgetReport:
         """Remove those of these events that there are."""
         memory = self._memory
-        report = pipelines.forget(doomed, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
+        report = pipelines.forget(going, self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
         if memory._vectors is not None and report.events:
             report = keeping.let_go(report, memory._vectors, self.scope)
         derived = memory._deriving.notice(self.scope) or MaintainReport()
         waiting = pipelines.waiting(memory._ledger.view(self.scope), memory._preset.write)
         return report.model_copy(update={"rederived": report.rederived + len(derived.records), "waiting": waiting})
+
+    def _mend(self) -> None:
+        """Rebuild what a forget has blanked that was killed before it could."""
+        memory = self._memory
+        pipelines.mend(self.scope, memory._ledger, memory._preset.write, memory._deriving.grant())
 
     @observed
     def maintain(self, *, deadline_s: float | None = None, progress: Listener | None = None) -> MaintainReport:
@@ -170,13 +178,14 @@ class ScopedMemory:
         """
         self._refuse_session("maintain")
         memory, began = self._memory, self._memory._clock.monotonic()
-        expired = keeping.expire(self)
+        from tierkeep.items import Items
+
+        # What goes first leaves nothing blank behind: the derivation after it reads again what has lost a source.
+        erased = {"expired": keeping.expire(self), "erased": Items(self).purge().events}
+        self._mend()
         made = self.index(deadline_s=deadline_s, tidy=True, progress=progress)
         left = None if deadline_s is None else max(0.0, deadline_s - (memory._clock.monotonic() - began))
         derived = memory._deriving.run(self.scope, final=True, seconds=left, listener=progress)
-        from tierkeep.items import Items
-
-        erased = {"erased": Items(self).purge().events, "expired": expired}
         return derived.model_copy(update={"vectors": made.vectors, "vectors_missing": made.vectors_missing, **erased})
 
     @observed
@@ -194,27 +203,6 @@ class ScopedMemory:
         """
         indexing = self._memory._indexing
         return MaintainReport() if indexing is None else indexing.run(self.scope, seconds=deadline_s, listener=progress, tidy=tidy)
-
-    def _doomed(self, ids: Sequence[str] | None, session: str | None) -> list[str]:
-        view = self._memory._ledger.view(self.scope)
-        if ids is not None:
-            wanted = ids_of(ids)
-            found = {event.id for event in view.events(wanted) if self.scope.session in (None, event.session)}
-            missing = tuple(id for id in wanted if id not in found)
-            if missing:
-                raise NotFoundError(f"this scope ({self.scope}) has no event {missing[0]!r}: nothing was forgotten", ids=missing)
-            return wanted
-        if not isinstance(session, str | None):
-            raise InputError(f"session must be the name of a conversation, not a {type(session).__name__}", field="session")
-        target = session if session is not None else self.scope.session
-        if session is not None and self.scope.session not in (None, session):
-            raise NotFoundError(f"this scope is bound to session {self.scope.session!r}: nothing was forgotten", ids=(session,))
-        doomed = [event.id for event in view.scan(session=target)]
-        if session is not None and not doomed:
-            near = difflib.get_close_matches(session, [name for name, _ in view.sessions()], n=3, cutoff=0.5)
-            hint = f" (near it: {', '.join(map(repr, near))})" if near else ""
-            raise NotFoundError(f"this scope ({self.scope}) has no session {session!r}{hint}: nothing was forgotten", ids=(session,))
-        return doomed
 
     def undo(self) -> list[str]:
         """Take back the last change to derived records (not to events); return the ids of the records it touched.

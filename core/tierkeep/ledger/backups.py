@@ -6,11 +6,13 @@ one moment, writers go on meanwhile, and no write makes it begin again.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tierkeep.allowance import Listener, Progress
@@ -124,8 +126,9 @@ def _waiting_log(path: Path) -> bool:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Make a file beside the place, under a name that nobody can foresee and that only its owner may read; gone afterwards."""
+    _tidy(path.parent)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".tierkeep-", suffix=".part", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f"{_here()}{os.getpid()}-", suffix=".part", dir=path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     os.close(descriptor)
@@ -135,6 +138,32 @@ def _beside(path: Path) -> Iterator[Path]:
     finally:
         for suffix in ("", *_LOG_FILES):
             part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def _here() -> str:
+    """Return how the names of such files begin that processes of this machine make."""
+    return f".tierkeep-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what processes of this machine have left that died in the middle: it holds as much as a backup, and no forget reaches it."""
+    if os.name != "posix":  # elsewhere, asking whether a process lives can end it
+        return
+    for part in folder.glob(f"{_here()}*.part*"):
+        process = part.name.removeprefix(_here()).partition("-")[0]
+        if process.isdigit() and not _lives(int(process)):
+            with suppress(OSError):
+                part.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # another user's, or no process that there could be
+    return True
 
 
 def _checked(part: Path, key: StoreKey | None, path: Path) -> int:

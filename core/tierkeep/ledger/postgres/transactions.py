@@ -50,7 +50,7 @@ class _State(NamedTuple):
 
 
 class _Numbers:
-    """Numbers drawn from sequences, so that a transaction that is run again gets the same ones. The server never takes them back."""
+    """Numbers drawn from sequences, so that a transaction that is run again gets the same ones. Only a killed server takes them back."""
 
     def __init__(self) -> None:
         self._drawn: list[tuple[str, list[int]]] = []
