@@ -2,9 +2,9 @@
 
 Needs nothing but numpy: the workers of all peers read it.
 
-Texts are made of a made-up vocabulary with a natural (Zipf) spread of words. Vectors lie around topics that all owners share, as those of a
-sentence encoder do: two memories of one topic have a cosine of about 0.4, and a question one of about 0.75 with the memory it was made from.
-Evenly spread vectors would have no neighbours to speak of, and would make approximate indexes look worse than they are.
+Texts are made of a made-up vocabulary with a natural (Zipf) spread of words. Vectors lie around topics that all owners share, as those of
+a sentence encoder do: two memories of one topic have a cosine of about 0.4, and a question one of about 0.75 with the memory that it was
+made from. Evenly spread vectors would have no neighbours to speak of, and would make approximate indexes look worse than they are.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def save(data: Data, folder: Path) -> None:
 
 
 def load(folder: Path, *, items: bool = True) -> Data:
-    """Read what `save` wrote; without items and their vectors where only questions are asked, so that they are not in the memory measured."""
+    """Read what `save` wrote; without items and their vectors where only questions are asked: they are not to be in the memory measured."""
+
     def rows(name: str, kind: Any) -> list[Any]:
         return [kind(*row) for row in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def interpreter(name: str, folder: Path) -> tuple[Path | None, str]:
             return None, f"not installed: {said[-1][:200] if said else f'pip ended with {done.returncode}'}"
     stamp.write_text(digest)
     return python, ""
+
+
+def installed(package: str) -> bool:
+    """Return whether a distribution is installed in this environment."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Evidence recall at one token budget on a labelled data set: the peers' rankings, packed, rendered and counted as tierkeep's baselines are.
+"""Evidence recall at one token budget on a labelled set: the peers' rankings, packed, rendered and counted as tierkeep's baselines are.
 
-A peer ranks the messages ("speaker: text") of one owner, who is one conversation, by the vectors that it was handed. What is measured is what
-`tierkeep bench recall` measures: the share of a question's evidence messages that stand whole in the text.
+A peer ranks the messages ("speaker: text") of one owner, who is one conversation, by the vectors that it was handed. What is measured is
+what `tierkeep bench recall` measures: the share of a question's evidence messages that stand whole in the text.
 """
 
 from __future__ import annotations

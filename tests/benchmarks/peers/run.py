@@ -1,8 +1,8 @@
 """tierkeep beside other memory systems: `python tests/benchmarks/peers/run.py --sizes 1000 [--systems chromadb mem0] [--data LOCOMO]`.
 
 Each system runs in an environment of its own with pinned versions (`requirements/`), one process for each of: storing the data, and opening
-and asking what was stored. All get the same memories, owners, questions and vectors, the latter through their own embedder interfaces. Results
-are kept in `--work`, so a run that was broken off goes on; `--redo` measures again. Needs the environment of `make test`.
+and asking what was stored. All get the same memories, owners, questions and vectors, the latter through their own embedder interfaces.
+Results are kept in `--work`, so a run that was broken off goes on; `--redo` measures again. Needs the environment of `make test`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from peers import environments, evidence, figures  # noqa: E402
 from peers import data as made  # noqa: E402
+from peers import environments, evidence, figures, fsyncs  # noqa: E402
 from peers.systems import SYSTEMS, System, chosen  # noqa: E402
 
 ROOT = HERE.parents[2]
@@ -40,6 +40,11 @@ class Failed(Exception):
 def say(text: str) -> None:
     """Tell how far the run is."""
     print(text, file=sys.stderr, flush=True)
+
+
+def slug(system: System) -> str:
+    """Return a system's name as a file's."""
+    return "".join(c if c.isalnum() else "-" for c in system.name.casefold())
 
 
 def environ(system: System) -> dict[str, str]:
@@ -71,7 +76,11 @@ def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patie
     if done.returncode or not out.exists():
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         raise Failed(f"{phase} failed: {last[0][:300] if last else f'exit status {done.returncode}'}")
-    result: Job = json.loads(out.read_text(encoding="utf-8")) | {"job": asked, "load": round(load, 2), "wall_s": round(time.perf_counter() - began, 1)}
+    result: Job = json.loads(out.read_text(encoding="utf-8")) | {
+        "job": asked,
+        "load": round(load, 2),
+        "wall_s": round(time.perf_counter() - began, 1),
+    }
     out.write_text(json.dumps(result), encoding="utf-8")
     return result
 
@@ -90,10 +99,23 @@ class Run:
         self.results.mkdir(parents=True, exist_ok=True)
         self.systems = chosen(given.systems)
         self.report: Job = {
-            "sizes": given.sizes, "limit": given.limit, "per_scope": given.per_scope, "questions": given.questions, "singles": given.singles,
-            "k": K, "dimension": made.DIMENSION, "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": {}, "about": {}, "import_s": {}, "main": {}, "writing": [], "reading": [], "missing": [],
-        }  # fmt: skip
+            "sizes": given.sizes,
+            "limit": given.limit,
+            "per_scope": given.per_scope,
+            "questions": given.questions,
+            "singles": given.singles,
+            "k": K,
+            "dimension": made.DIMENSION,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "versions": {},
+            "about": {},
+            "import_s": {},
+            "fsyncs": {},
+            "main": {},
+            "writing": [],
+            "reading": [],
+            "missing": [],
+        }
 
     def whole(self) -> Job:
         """Measure everything that was asked for, and return the report."""
@@ -133,14 +155,22 @@ class Run:
         if system.name not in self.report["versions"]:
             self.report["versions"][system.name] = environments.versions(python, system.packages)
             self.report["about"][system.name] = system.about
-        name = "".join(c if c.isalnum() else "-" for c in system.name.casefold())
+        name = slug(system)
         store = self.work / "stores" / f"{name}-{size}"
         job = {
-            "adapter": system.adapter, "options": system.options, "data": str(folder), "store": str(store), "limit": given.limit, "k": K,
-            "singles": min(given.singles, size // 2), "versions": self.report["versions"][system.name],
-        }  # fmt: skip
+            "adapter": system.adapter,
+            "options": system.options,
+            "data": str(folder),
+            "store": str(store),
+            "limit": given.limit,
+            "k": K,
+            "singles": min(given.singles, size // 2),
+            "versions": self.report["versions"][system.name],
+        }
         out = {phase: self.results / f"{name}-{size}-{phase}.json" for phase in ("fill", "ask")}
         redo = given.redo or not all(path.exists() for path in list(out.values())[: 1 + system.asked])
+        if given.fsyncs and system.name not in self.report["fsyncs"]:
+            self.report["fsyncs"][system.name] = self._fsyncs(system, python, name)
         say(f"{system.name}, {size:,} memories …")
         if redo:
             shutil.rmtree(store, ignore_errors=True)
@@ -162,8 +192,8 @@ class Run:
         self.report["main"][system.name] = modes[0]
         for mode in modes:
             recall = made.recall_of(asked[mode]["found"], truth) if not mode.startswith("recall") else None
-            row = figures.reading(system.name, size, mode, asked, recall)
-            self.report["reading"].append(row | {"stored": filled["count"], "load": asked["load"]})
+            row = figures.reading(system.name, size, mode, asked, recall, filled["count"])
+            self.report["reading"].append(row | {"load": asked["load"]})
         if system.name not in self.report["import_s"]:
             self.report["import_s"][system.name] = self._import(system, python)
 
@@ -175,7 +205,7 @@ class Run:
 
     def _import(self, system: System, python: Path) -> float:
         """Return the median seconds of the import in fresh interpreters, the bare interpreter's start taken off. A warm disk."""
-        kept = self.results / f"import-{''.join(c if c.isalnum() else '-' for c in system.name.casefold())}.json"
+        kept = self.results / f"import-{slug(system)}.json"
         if kept.exists() and not self.given.redo:
             return float(json.loads(kept.read_text()))
 
@@ -188,6 +218,27 @@ class Run:
         found = statistics.median(spent(f"import {system.imports}") for _ in range(3)) - statistics.median(spent("pass") for _ in range(3))
         kept.write_text(json.dumps(round(found, 3)))
         return round(found, 3)
+
+    def _fsyncs(self, system: System, python: Path, name: str) -> float | None:
+        """Return how often one add waits for the disk, after 150 memories."""
+        kept = self.results / f"fsyncs-{name}.json"
+        if kept.exists() and not self.given.redo:
+            count: float | None = json.loads(kept.read_text())
+            return count
+        say(f"{system.name}, waits for the disk …")
+        folder, store = self.work / "data" / "fsyncs", self.work / "stores" / f"{name}-fsyncs"
+        made.save(made.make(200, singles=50, questions=10), folder)
+        job = {"adapter": system.adapter, "options": system.options, "data": str(folder), "store": str(store), "limit": 60, "singles": 50}
+
+        def command(singles: int) -> list[str]:
+            shutil.rmtree(store, ignore_errors=True)
+            own = job | {"out": str(self.work / "fsyncs.json"), "most": singles}
+            return [str(python), "-W", "ignore", "-m", "peers.worker", "fill", json.dumps(own)]
+
+        found = fsyncs.counted(command, environ(system), self.work)
+        shutil.rmtree(store, ignore_errors=True)
+        kept.write_text(json.dumps(found))
+        return found
 
     def _evidence(self, pythons: dict[str, tuple[Path | None, str]]) -> None:
         """Compare evidence recall on a labelled set."""
@@ -204,11 +255,18 @@ class Run:
             if not system.ranks or python is None:
                 continue
             say(f"evidence recall of {system.name} …")
-            name = "".join(c if c.isalnum() else "-" for c in system.name.casefold())
+            name = slug(system)
             store = self.work / "stores" / f"{name}-evidence"
             shutil.rmtree(store, ignore_errors=True)
-            job = {"adapter": system.adapter, "options": system.options, "data": str(folder), "store": str(store), "k": evidence.K,
-                   "out": str(self.results / f"{name}-evidence.json"), "versions": environments.versions(python, system.packages)}  # fmt: skip
+            job = {
+                "adapter": system.adapter,
+                "options": system.options,
+                "data": str(folder),
+                "store": str(store),
+                "k": evidence.K,
+                "out": str(self.results / f"{name}-evidence.json"),
+                "versions": environments.versions(python, system.packages),
+            }
             try:
                 found = worked(system, python, "evidence", job, self.given.redo, 3 * self.given.limit + 600)
                 self._known(found, system)
@@ -219,10 +277,14 @@ class Run:
                 shutil.rmtree(store, ignore_errors=True)
         keys = ("evidence_recall", "all_evidence", "mrr", "mean_tokens", "difference")
         self.report["evidence"] = {
-            "name": report["name"], "questions": report["scored_questions"], "budget": evidence.BUDGET, "tokenizer": report["tokenizer"],
-            "embedder": report["embedder"], "data_sha256": report["data_sha256"],
+            "name": report["name"],
+            "questions": report["scored_questions"],
+            "budget": evidence.BUDGET,
+            "tokenizer": report["tokenizer"],
+            "embedder": report["embedder"],
+            "data_sha256": report["data_sha256"],
             "rows": {name: {key: one.get(key) for key in keys} for name, one in rows.items()},
-        }  # fmt: skip
+        }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -237,6 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--singles", type=int, default=300, help="memories that are added one by one")
     parser.add_argument("--questions", type=int, default=300, help="questions, each within one owner")
     parser.add_argument("--work", default=str(ROOT / ".bench-peers"), help="folder for environments, data and results")
+    parser.add_argument("--fsyncs", action="store_true", help="count how often one add waits for the disk, with strace")
     parser.add_argument("--redo", action="store_true", help="measure again what an earlier run has measured")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md and docs/figures")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")

@@ -38,11 +38,22 @@ def fill(job: Job) -> Job:
     added = time.perf_counter() - began
     system.settle()
     filled = time.perf_counter() - began
-    times, single_s = _singles(system, data.items[batched:], job["limit"])
+    busy = time.process_time()
+    times, single_s = _singles(system, data.items[batched:][: job.get("most")], job["limit"])
     result = {
-        "size": len(data.items), "batched": done, "of": batched, "batch_s": filled, "batch_call_s": added, "single_s": single_s,
-        "singles": len(times), "single_ms": times, "count": system.count(), "unknown": len(known.unknown), "rss_mb": _rss(),
-    }  # fmt: skip
+        "size": len(data.items),
+        "batched": done,
+        "of": batched,
+        "batch_s": filled,
+        "batch_call_s": added,
+        "single_s": single_s,
+        "singles": len(times),
+        "single_ms": times,
+        "single_cpu_ms": (time.process_time() - busy) * 1000 / max(1, len(times)),
+        "count": system.count(),
+        "unknown": len(known.unknown),
+        "rss_mb": _rss(),
+    }
     system.close()
     return result | {"disk_mb": _disk(Path(job["store"]))}
 
@@ -72,8 +83,10 @@ def ask(job: Job) -> Job:
     system.search(data.first[0], job["k"], system.modes[0])
     answered = time.perf_counter()
     result: Job = {
-        "open_ms": (opened - began) * 1000, "first_ms": (answered - opened) * 1000, "started_ms": (answered - job["started"]) * 1000,
-    }  # fmt: skip
+        "open_ms": (opened - began) * 1000,
+        "first_ms": (answered - opened) * 1000,
+        "started_ms": (answered - job["started"]) * 1000,
+    }
     for mode in system.modes:
         result[mode] = _asked(system, data, mode, job)
         result[mode]["rss_mb"] = _rss()
@@ -85,8 +98,9 @@ def ask(job: Job) -> Job:
 def _asked(system: Adapter, data: Data, mode: str, job: Job) -> Job:
     """Ask one question of each owner, so that each was touched before, then those that are measured, until the time is up."""
     first, _ = _timed(system, data.first, mode, job, job["limit"] / 4)
+    busy = time.process_time()
     times, found = _timed(system, data.questions, mode, job, job["limit"] / 2)
-    return {"touch_ms": first, "ms": times, "found": found}
+    return {"touch_ms": first, "ms": times, "cpu_ms": (time.process_time() - busy) * 1000 / len(times), "found": found}
 
 
 def _timed(system: Adapter, questions: list[Question], mode: str, job: Job, limit: float) -> tuple[list[float], list[list[str]]]:

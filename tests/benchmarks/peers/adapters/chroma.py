@@ -43,7 +43,9 @@ class Chroma(Base):
             groups.setdefault(id(self._collection(item.scope)), []).append(item)
         for group in groups.values():
             self._collection(group[0].scope).add(
-                ids=[item.id for item in group], documents=[item.text for item in group], metadatas=[{"scope": item.scope} for item in group]
+                ids=[item.id for item in group],
+                documents=[item.text for item in group],
+                metadatas=[{"scope": item.scope} for item in group],
             )
 
     def search(self, question: Question, k: int, mode: str) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -11,10 +14,17 @@ from peers.adapters.base import Base
 from peers.data import Item, Question
 
 
+def _sqlite() -> None:
+    """Put pysqlite3 in the place of sqlite3 where this Python was built without loadable extensions, which sqlite-vec is."""
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
+
+
 class SqliteStore(Base):
     """The store by itself: the owner is the namespace."""
 
     def open(self) -> None:
+        _sqlite()
         from langgraph.store.sqlite import SqliteStore as Store
 
         self._stack = ExitStack()
@@ -35,7 +45,8 @@ class SqliteStore(Base):
 
     def count(self) -> int:
         return sum(
-            len(self._store.search(namespace, limit=1_000_000)) for namespace in self._store.list_namespaces(prefix=("memories",), limit=100_000)
+            len(self._store.search(namespace, limit=1_000_000))
+            for namespace in self._store.list_namespaces(prefix=("memories",), limit=100_000)
         )
 
     def close(self) -> None:
@@ -48,6 +59,7 @@ class Langmem(SqliteStore):
     batch = 50
 
     def open(self) -> None:
+        _sqlite()
         from langgraph.store.sqlite import SqliteStore as Store
         from langmem import create_manage_memory_tool, create_search_memory_tool
 
@@ -67,7 +79,5 @@ class Langmem(SqliteStore):
             self.add(item)
 
     def search(self, question: Question, k: int, mode: str) -> list[str]:
-        said = self._search.invoke(
-            {"query": question.text, "limit": k}, config={"configurable": {"langgraph_user_id": question.scope}}
-        )
+        said = self._search.invoke({"query": question.text, "limit": k}, config={"configurable": {"langgraph_user_id": question.scope}})
         return [found["value"]["content"].rpartition(" ")[2] for found in (json.loads(said) if isinstance(said, str) else said)]

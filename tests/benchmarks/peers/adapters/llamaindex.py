@@ -56,7 +56,7 @@ class Simple(Base):
 
 
 class Block(Base):
-    """VectorMemoryBlock: one block for each owner over one chromadb collection, because a block keeps the first session that it filters by."""
+    """VectorMemoryBlock on chromadb: one block for each owner, because a block keeps the first session that it filters by."""
 
     batch = 50
 

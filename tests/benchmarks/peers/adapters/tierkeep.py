@@ -59,7 +59,7 @@ class Tierkeep(Base):
 
         view = self._ledger.view(Scope(user=question.scope))
         vector = self._embedder.embed([question.text])[0]
-        near = self._vectors.near(view, self._embedder.identity, vector, Allowance(self._clock))
+        near = self._vectors.near(view, self._memory.describe()["embedder"], vector, Allowance(self._clock))
         best = np.argsort(-near.similarities, kind="stable")[:k]
         return [event.id for event in view.events_at([int(seq) for seq in near.seqs[best]])]
 
