@@ -104,9 +104,10 @@ def ratios(report: Mapping[str, Any]) -> list[Row]:
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the Markdown tables by name: writing, reading, cold, floors, and evidence where it was measured."""
+    """Return the Markdown tables by name: about, writing, reading, cold, floors, and evidence where it was measured."""
     sizes = report["sizes"]
     made = {
+        "about": _about(report),
         "writing": _writing(report, sizes),
         "reading": _reading(report, sizes),
         "cold": _cold(report, sizes),
@@ -115,6 +116,17 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     if report.get("evidence"):
         made["evidence"] = _evidence(report["evidence"])
     return made
+
+
+def _about(report: Mapping[str, Any]) -> str:
+    lines = []
+    for name, versions in report["versions"].items():
+        loads = [row["load"] for key in ("writing", "reading") for row in report[key] if row["system"] == name and "load" in row]
+        between = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "–"
+        told = ", ".join(f"{package} {version}" for package, version in versions.items() if version and package not in ("python", "numpy"))
+        lines.append([name, report["about"][name], told, between])
+    machine = f"{report['machine']}; load is the machine's own, of all that ran, when a process began."
+    return _table(["system", "what it is", "versions", "load"], lines) + f"\n\n{machine}"
 
 
 def _writing(report: Mapping[str, Any], sizes: Sequence[int]) -> str:
@@ -277,7 +289,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
                 )
                 own += mine
             axes.set(xscale="log", yscale="log", xlabel="memories stored", ylabel="milliseconds", title=title)
-            axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+            if lines:
+                axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

@@ -30,6 +30,8 @@ from peers.systems import SYSTEMS, System, chosen  # noqa: E402
 ROOT = HERE.parents[2]
 #: Nearest memories that are asked for.
 K = 10
+#: Of what the workers write: results of another one are measured again.
+FORMAT = 2
 Job = dict[str, Any]
 
 
@@ -166,6 +168,7 @@ class Run:
             "k": K,
             "singles": min(given.singles, size // 2),
             "versions": self.report["versions"][system.name],
+            "format": FORMAT,
         }
         out = {phase: self.results / f"{name}-{size}-{phase}.json" for phase in ("fill", "ask")}
         redo = given.redo or not all(path.exists() for path in list(out.values())[: 1 + system.asked])
@@ -205,7 +208,7 @@ class Run:
 
     def _import(self, system: System, python: Path) -> float:
         """Return the median seconds of the import in fresh interpreters, the bare interpreter's start taken off. A warm disk."""
-        kept = self.results / f"import-{slug(system)}.json"
+        kept = self.results / f"import-{system.imports.replace(', ', '-')}.json"
         if kept.exists() and not self.given.redo:
             return float(json.loads(kept.read_text()))
 
@@ -215,7 +218,7 @@ class Run:
             return time.perf_counter() - began
 
         spent(f"import {system.imports}")
-        found = statistics.median(spent(f"import {system.imports}") for _ in range(3)) - statistics.median(spent("pass") for _ in range(3))
+        found = statistics.median(spent(f"import {system.imports}") for _ in range(5)) - statistics.median(spent("pass") for _ in range(5))
         kept.write_text(json.dumps(round(found, 3)))
         return round(found, 3)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from peers.adapters.base import Base
+from peers.adapters.base import Base, Known
 from peers.data import Item, Question
 
 
@@ -18,6 +18,18 @@ def _sqlite() -> None:
     """Put pysqlite3 in the place of sqlite3 where this Python was built without loadable extensions, which sqlite-vec is."""
     if not hasattr(sqlite3.Connection, "enable_load_extension"):
         sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
+
+
+def _index(known: Known, field: str) -> Any:
+    """Return an index over one field.
+
+    It is documented as `fields`; version 3.1.2 reads `text_fields`, and embeds the whole value as JSON without it.
+    """
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [known.list(text) for text in texts]
+
+    return {"dims": known.dimension, "embed": embed, "fields": [field], "text_fields": [field]}
 
 
 class SqliteStore(Base):
@@ -28,8 +40,7 @@ class SqliteStore(Base):
         from langgraph.store.sqlite import SqliteStore as Store
 
         self._stack = ExitStack()
-        index: Any = {"dims": self.known.dimension, "embed": lambda texts: [self.known.list(text) for text in texts], "fields": ["text"]}
-        self._store = self._stack.enter_context(Store.from_conn_string(str(self.folder / "store.db"), index=index))
+        self._store = self._stack.enter_context(Store.from_conn_string(str(self.folder / "store.db"), index=_index(self.known, "text")))
         self._store.setup()
 
     def add(self, item: Item) -> None:
@@ -64,8 +75,7 @@ class Langmem(SqliteStore):
         from langmem import create_manage_memory_tool, create_search_memory_tool
 
         self._stack = ExitStack()
-        index: Any = {"dims": self.known.dimension, "embed": lambda texts: [self.known.list(text) for text in texts], "fields": ["content"]}
-        self._store = self._stack.enter_context(Store.from_conn_string(str(self.folder / "store.db"), index=index))
+        self._store = self._stack.enter_context(Store.from_conn_string(str(self.folder / "store.db"), index=_index(self.known, "content")))
         self._store.setup()
         namespace = ("memories", "{langgraph_user_id}")
         self._manage = create_manage_memory_tool(namespace=namespace, store=self._store)
