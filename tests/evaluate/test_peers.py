@@ -78,7 +78,8 @@ def report() -> dict[str, Any]:
     made: dict[str, Any] = {
         "sizes": [100], "limit": 9, "fsyncs": {"chromadb, filter": 2.0}, "import_s": {"tierkeep": 0.25},
         "main": {"tierkeep": "nearest", "chromadb, filter": "search"},
-        "versions": {"chromadb, filter": {"chromadb": "1.5.9", "python": "3.11"}}, "about": {"chromadb, filter": "a filter"}, "machine": "PC",
+        "versions": {"chromadb, filter": {"chromadb": "1.5.9", "python": "3.11"}}, "machine": "PC",
+        "about": {"chromadb, filter": "a filter"},
         "missing": [{"system": "mem0, qdrant", "size": 100, "why": "not installed: no such version"}],
         "writing": [figures.writing("tierkeep", 100, filled(0.5)), figures.writing("chromadb, filter", 100, filled(20.0, batched=40))],
         "reading": [
