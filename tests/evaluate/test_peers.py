@@ -31,6 +31,7 @@ def test_the_same_numbers_give_the_same_data(tmp_path: Path) -> None:
 def test_texts_differ_and_vectors_lie_as_those_of_an_encoder_do() -> None:
     made = data.make(1_000, per_scope=250, questions=50)
     assert len({item.text for item in made.items}) == 1_000 and len({item.scope for item in made.items}) == 4
+    assert max(len(item.text) for item in made.items) < 1_000
     assert np.allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
     best = [max(made.vectors @ vector) for vector in made.question_vectors]
     assert 0.7 < float(np.mean(best)) < 0.8
@@ -163,7 +164,7 @@ def test_tierkeep_and_chromadb_store_and_find_the_same(tmp_path: Path) -> None:
         adapters.append("chroma:Chroma")
     for adapter in adapters:
         filled = worked("fill", adapter, tmp_path)
-        assert filled["count"] == 120 and filled["singles"] == 20 and filled["disk_mb"] > 0 and filled["unknown"] <= 30
+        assert filled["count"] == 120 and filled["singles"] == 20 and filled["disk_mb"] > 0 and filled["unknown"] == 0
         asked = worked("ask", adapter, tmp_path)
         first = next(key for key, value in asked.items() if isinstance(value, dict))
         assert data.recall_of(asked[first]["found"], truth) == 1.0

@@ -21,6 +21,7 @@ DIMENSION = 384
 #: Memories of one owner that are added in a row.
 BLOCK = 50
 _TOPICS = 64
+_MOST_WORDS = 60  # a text of more than 1,000 bytes would get several vectors in tierkeep
 _SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro sa te vo wa xi yo zu bra cle dri flo gru ple sta tri".split()
 
 
@@ -161,7 +162,7 @@ class _Words:
         self._weights = list(_sums(1 / (rank + 10) for rank in range(len(self._words))))
 
     def text(self) -> str:
-        length = max(3, int(self._random.lognormvariate(2.9, 0.6)))
+        length = min(_MOST_WORDS, max(3, int(self._random.lognormvariate(2.9, 0.6))))
         return " ".join(self._random.choices(self._words, cum_weights=self._weights, k=length)).capitalize()
 
     def question(self, text: str) -> str:

@@ -31,7 +31,7 @@ ROOT = HERE.parents[2]
 #: Nearest memories that are asked for.
 K = 10
 #: Of what the workers write: results of another one are measured again.
-FORMAT = 2
+FORMAT = 3
 Job = dict[str, Any]
 
 
@@ -145,7 +145,7 @@ class Run:
         given = self.given
         singles = min(given.singles, size // 2)
         data = made.make(size, per_scope=given.per_scope, singles=singles, questions=given.questions)
-        folder = self.work / "data" / f"{size}-{given.per_scope}-{singles}-{given.questions}"
+        folder = self.work / "data" / f"{FORMAT}-{size}-{given.per_scope}-{singles}-{given.questions}"
         if not (folder / "done").exists():
             made.save(data, folder)
             (folder / "done").touch()
@@ -188,7 +188,7 @@ class Run:
 
     def _ask(self, system: System, python: Path, size: int, data: made.Data, filled: Job, job: Job, redo: bool) -> None:
         asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120)
-        self._known(asked, system)
+        self._known(asked, system, own=24)  # tierkeep embeds everyday sentences to compare with
         stored = [*range(filled["batched"]), *range(filled["of"], filled["of"] + filled["singles"])]
         truth = made.nearest(stored, data, K)
         modes = [key for key, value in asked.items() if isinstance(value, dict) and "ms" in value]
@@ -201,9 +201,9 @@ class Run:
             self.report["import_s"][system.name] = self._import(system, python)
 
     @staticmethod
-    def _known(result: Job, system: System) -> None:
-        """See that the system embedded what it was given: a few sentences of its own are all that may be unknown."""
-        if result["unknown"] > 30:
+    def _known(result: Job, system: System, own: int = 0) -> None:
+        """See that the system embedded what it was given, and at most so many sentences of its own."""
+        if result["unknown"] > own:
             raise Failed(f"{system.name} embedded {result['unknown']} texts that were not given to it")
 
     def _import(self, system: System, python: Path) -> float:
