@@ -31,6 +31,7 @@ def test_the_same_numbers_give_the_same_data(tmp_path: Path) -> None:
 def test_texts_differ_and_vectors_lie_as_those_of_an_encoder_do() -> None:
     made = data.make(1_000, per_scope=250, questions=50)
     assert len({item.text for item in made.items}) == 1_000 and len({item.scope for item in made.items}) == 4
+    assert len({one.text for one in (*made.first, *made.questions)}) == len(made.first) + 50
     assert max(len(item.text) for item in made.items) < 1_000
     assert np.allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
     best = [max(made.vectors @ vector) for vector in made.question_vectors]

@@ -158,6 +158,7 @@ class _Words:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
+        self._asked = 0
         self._words = ["".join(self._random.choices(_SYLLABLES, k=self._random.randint(1, 4))) for _ in range(20_000)]
         self._weights = list(_sums(1 / (rank + 10) for rank in range(len(self._words))))
 
@@ -166,8 +167,10 @@ class _Words:
         return " ".join(self._random.choices(self._words, cum_weights=self._weights, k=length)).capitalize()
 
     def question(self, text: str) -> str:
+        """Return a question of some words of a text, and a number, so that no two are alike: a vector is looked up by its text."""
         said = text.split()[:-1]
-        return "What about " + " ".join(self._random.sample(said, min(4, len(said)))) + "?"
+        self._asked += 1
+        return "What about " + " ".join(self._random.sample(said, min(4, len(said)))) + f" q{self._asked:05d}?"
 
 
 def _sums(values: Any) -> Any:

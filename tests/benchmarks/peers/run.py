@@ -31,7 +31,7 @@ ROOT = HERE.parents[2]
 #: Nearest memories that are asked for.
 K = 10
 #: Of what the workers write: results of another one are measured again.
-FORMAT = 3
+FORMAT = 4
 Job = dict[str, Any]
 
 
