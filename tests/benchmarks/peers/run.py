@@ -124,15 +124,22 @@ class Run:
         pythons: dict[str, tuple[Path | None, str]] = {}
         for env in dict.fromkeys(system.env for system in self.systems):
             pythons[env] = environments.interpreter(env, self.work)
-        for size in self.given.sizes:
+        unfinished: dict[str, str] = {}
+        for size in sorted(self.given.sizes):
             data = self._data(size)
             for system in self.systems:
                 python, why = pythons[system.env]
+                if system.name in unfinished:
+                    self.report["missing"].append({"system": system.name, "size": size, "why": unfinished[system.name]})
+                    continue
                 if python is None:
                     self.report["missing"].append({"system": system.name, "size": size, "why": why})
                     continue
                 try:
                     self._measure(system, python, size, data)
+                    last = self.report["writing"][-1]
+                    if last["batched"] < last["of"]:
+                        unfinished[system.name] = f"not tried, because {size:,} did not end in time"
                 except Failed as error:
                     say(f"{system.name}, {size:,}: {error}")
                     self.report["missing"].append({"system": system.name, "size": size, "why": str(error)})

@@ -45,6 +45,8 @@ SYSTEMS: tuple[System, ...] = (
            about="`durability=\"full\"`: an fsync for each write"),
     System("tierkeep, full, with_write", "tierkeep:Tierkeep", "", "tierkeep", _OURS, {"durability": "full", "derive": "with_write"},
            asked=False, about="both: an fsync for the memory and one for its vector, before `add` returns"),
+    System("tierkeep, items", "tierkeep:Items", "", "tierkeep", _OURS,
+           about="its key-value items with a search of `limit=10`, by words and vectors; its LangGraph store is made of them"),
     System("mem0, qdrant", "mem0:Mem0", "mem0", "mem0", _MEM0, {"store": "qdrant"}, ranks=True,
            about="mem0 on its default store, qdrant in the process; `infer=False`"),
     System("mem0, chromadb", "mem0:Mem0", "mem0", "mem0", ("mem0ai", "chromadb"), {"store": "chroma"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from peers.data import DIMENSION, Item, Question
 
-#: What some systems put around a text before they embed it: LlamaIndex's memory block, and a speaker in front.
+#: What LlamaIndex's memory block puts around a text before it embeds it.
 _WRAPPED = re.compile(r"^<message role='\w+'>(.*)</message>$", re.DOTALL)
 
 
@@ -51,6 +52,13 @@ class Adapter(Protocol):
         ...
 
 
+def _bare(text: str) -> str:
+    """Return a text without the speaker or the JSON around it."""
+    if text.endswith('"}'):
+        return str(json.loads(text[text.index("{") :]).get("text", ""))
+    return text.partition(": ")[2]
+
+
 class Known:
     """Vectors that are there already, looked up by text.
 
@@ -70,7 +78,7 @@ class Known:
         place = self._rows.get(text)
         if place is None:
             wrapped = _WRAPPED.match(text)
-            bare = wrapped.group(1) if wrapped else text.partition(": ")[2]
+            bare = wrapped.group(1) if wrapped else _bare(text)
             place = self._rows.get(bare)
         if place is None:
             self.unknown.add(text)

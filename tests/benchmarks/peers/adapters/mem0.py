@@ -27,7 +27,7 @@ class Mem0(Base):
         if self.options.get("store") == "chroma":
             store: dict[str, Any] = {"provider": "chroma", "config": {"collection_name": "mem0", "path": path}}
         else:
-            config = {"collection_name": "mem0", "path": path, "embedding_model_dims": dimension, "on_disk": True}
+            config = {"collection_name": "mem0", "path": path, "embedding_model_dims": dimension}
             store = {"provider": "qdrant", "config": config}
         self._memory = Memory.from_config({"vector_store": store, "history_db_path": str(self.folder / "history.db")})
         self._memory.embedding_model = _Handed(self.known)

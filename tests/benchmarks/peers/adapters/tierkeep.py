@@ -70,6 +70,49 @@ class Tierkeep(Base):
         self._memory.close()
 
 
+class Items(Base):
+    """tierkeep's key-value items (`tierkeep.items`), which its LangGraph store is made of: a search with a query and a limit."""
+
+    modes = ("items",)
+
+    def open(self) -> None:
+        from tierkeep import Memory
+
+        self._memory = Memory.open(self.folder, embedder=_Handed(self.known))
+        self._owners: dict[str, Any] = {}
+
+    def _items(self, scope: str) -> Any:
+        from tierkeep.items import Items as OwnersItems
+
+        if scope not in self._owners:
+            self._owners[scope] = OwnersItems(self._memory.scope(user=scope))
+        return self._owners[scope]
+
+    def add(self, item: Item) -> None:
+        self._items(item.scope).put(("memories",), item.id, {"text": item.text})
+
+    def add_many(self, items: Sequence[Item]) -> None:
+        from tierkeep.items import Write
+
+        by_scope: dict[str, list[Write]] = {}
+        for item in items:
+            by_scope.setdefault(item.scope, []).append(Write(("memories",), item.id, {"text": item.text}))
+        for scope, writes in by_scope.items():
+            self._items(scope).write(writes)
+
+    def settle(self) -> None:
+        self._memory.settle()
+
+    def search(self, question: Question, k: int, mode: str) -> list[str]:
+        return [item.key for item in self._items(question.scope).search(query=question.text, limit=k)]
+
+    def count(self) -> int:
+        return int(self._memory.stats()["events"])
+
+    def close(self) -> None:
+        self._memory.close()
+
+
 class _Handed:
     """Hands the vectors out (`tierkeep.protocols.Embedder`)."""
 
