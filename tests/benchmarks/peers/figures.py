@@ -126,7 +126,9 @@ def _about(report: Mapping[str, Any]) -> str:
         between = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "–"
         told = ", ".join(f"{package} {version}" for package, version in versions.items() if version and package not in ("python", "numpy"))
         lines.append([name, report["about"][name], told, between])
-    machine = f"{report['machine']}; load is the machine's own, of all that ran, when a process began."
+    machine = (
+        f"{report['machine']}. A fill ended after {report['limit']:g} s. Load is the machine's own, of all that ran, when a process began."
+    )
     return _table(["system", "what it is", "versions", "load"], lines) + f"\n\n{machine}"
 
 
