@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-openclaw lint bench clean
+.PHONY: help demo test test-openclaw lint bench bench-peers clean
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -44,8 +44,14 @@ bench: $(VENV)/.ready-dev ## Measure evidence recall: make bench DATA=path/to/se
 	@test -n "$$DATA" || { echo 'say which data: make bench DATA=path/to/set.json (docs/benchmarks.md names public ones)'; exit 2; }
 	@$(RUN)/tierkeep bench recall --data "$$DATA"
 
+# SIZES="1000 10000", SYSTEMS="chromadb mem0" (beginnings of names), DATA=path/to/locomo.json, LIMIT=seconds of one fill, WRITE=1 to put the
+# figures into docs/, ARGS="--json" for any other option. Each peer gets an environment of its own in .bench-peers: 2 GB in all.
+bench-peers: $(VENV)/.ready-dev ## Measure beside other memory systems: make bench-peers SIZES=1000
+	@$(RUN)/python tests/benchmarks/peers/run.py $(if $(SIZES),--sizes $(SIZES)) $(if $(SYSTEMS),--systems $(SYSTEMS)) \
+		$(if $(DATA),--data '$(DATA)') $(if $(LIMIT),--limit $(LIMIT)) $(if $(WRITE),--write --fsyncs) $(ARGS)
+
 clean: ## Remove everything that the other targets made
-	rm -rf $(VENV) $(OPENCLAW) .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OPENCLAW) .bench-peers .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------------------- set-up

@@ -233,6 +233,60 @@ def ranker(name: str, embedder: CachedEmbedder | None) -> Ranker:
     return Dense(embedder) if name == "dense" else Fused(Lexical(stems), Dense(embedder))
 
 
+class Packer:
+    """Renders rankings of events into token budgets: in rank order until the next one does not fit, shown in reading order.
+
+    Args:
+        counter: How tokens are counted.
+    """
+
+    def __init__(self, counter: TokenCounter) -> None:
+        """Begin without events."""
+        self._counter = counter
+        self._cost = lru_cache(maxsize=65_536)(counter.count)
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Make these the events whose places are packed."""
+        items = [_item(event, place) for place, event in enumerate(events)]
+        self._ids = [event.id for event in events]
+        self._lines = [rendering.line(item) for item in items]
+        self._heads = [rendering.heading(item) for item in items]
+
+    def pack(self, places: Sequence[int], budget: int) -> Pack:
+        """Return the longest beginning of a ranking that fits into the budget when it is rendered.
+
+        Args:
+            places: Of the events, best first.
+            budget: Tokens.
+        """
+        count, room, headings = 0, budget, set[str]()
+        for place in places:
+            head = self._heads[place]
+            room -= self._cost(f"{self._lines[place]}\n") + (0 if head in headings else self._cost(f"{head}\n"))
+            if room < 0:
+                break
+            headings.add(head)
+            count += 1
+        text, tokens = self._rendered(places[:count])
+        while tokens > budget and count:  # the frame comes on top, and the parts do not add up to the whole
+            count -= 1
+            text, tokens = self._rendered(places[:count])
+        ids = tuple(self._ids[place] for place in places[:count])
+        return Pack(frozenset(ids), ids, text, tokens)
+
+    def _rendered(self, places: Sequence[int]) -> tuple[str, int]:
+        """Return what `rendering.block` makes of the events in reading order, from their lines, which are made once."""
+        lines: list[str] = []
+        head = ""
+        for place in sorted(places):
+            if self._heads[place] != head:
+                head = self._heads[place]
+                lines.append(head)
+            lines.append(self._lines[place])
+        text = rendering.fence(lines) if lines else ""
+        return text, self._counter.count(text) if text else 0
+
+
 class Shelf:
     """The events that a question may see, and the baselines that rank them.
 
@@ -247,15 +301,12 @@ class Shelf:
         """Make the rankers."""
         self._rankers = {name: ranker(name, embedder) for name in names}
         self._budgets = budgets
-        self._counter = counter
-        self._cost = lru_cache(maxsize=65_536)(counter.count)
+        self._packer = Packer(counter)
 
     def put(self, events: Sequence[Event]) -> None:
         """Make these the events that are ranked."""
         self._events = list(events)
-        items = [_item(event, place) for place, event in enumerate(self._events)]
-        self._lines = [rendering.line(item) for item in items]
-        self._heads = [rendering.heading(item) for item in items]
+        self._packer.put(self._events)
         for one in self._rankers.values():
             one.fit(self._events)
 
@@ -265,36 +316,8 @@ class Shelf:
         for name, one in self._rankers.items():
             places = [int(place) for place in one.rank(question)]
             ids = tuple(self._events[place].id for place in places)
-            found[name] = Found(tuple(self._pack(places, ids, budget) for budget in self._budgets), ids)
+            found[name] = Found(tuple(self._packer.pack(places, budget) for budget in self._budgets), ids)
         return found
-
-    def _pack(self, places: Sequence[int], ids: tuple[str, ...], budget: int) -> Pack:
-        """Return the longest beginning of a ranking that fits into the budget when it is rendered."""
-        count, room, headings = 0, budget, set[str]()
-        for place in places:
-            head = self._heads[place]
-            room -= self._cost(f"{self._lines[place]}\n") + (0 if head in headings else self._cost(f"{head}\n"))
-            if room < 0:
-                break
-            headings.add(head)
-            count += 1
-        text, tokens = self._rendered(places[:count])
-        while tokens > budget and count:  # the frame comes on top, and the parts do not add up to the whole
-            count -= 1
-            text, tokens = self._rendered(places[:count])
-        return Pack(frozenset(ids[:count]), ids[:count], text, tokens)
-
-    def _rendered(self, places: Sequence[int]) -> tuple[str, int]:
-        """Return what `rendering.block` makes of the events in reading order, from their lines, which are made once."""
-        lines: list[str] = []
-        head = ""
-        for place in sorted(places):
-            if self._heads[place] != head:
-                head = self._heads[place]
-                lines.append(head)
-            lines.append(self._lines[place])
-        text = rendering.fence(lines) if lines else ""
-        return text, self._counter.count(text) if text else 0
 
 
 def _item(event: Event, place: int) -> EvidenceItem:
