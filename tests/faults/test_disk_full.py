@@ -108,7 +108,7 @@ SCRIPT = """
         with opened(large / name) as memory:
             run(memory, memory.scope(user="ana"))
             after = everything(memory)
-        for left in range(0, 160 << 10, 20 << 10) if name == "forget" else (0, 64 << 10, 240 << 10):
+        for left in range(0, 160 << 10, 20 << 10) if name == "forget" else (0, 64 << 10):
             shutil.copytree(large / "base", work)
             old = (work / "backup.db").read_bytes()
             with opened(work) as memory:

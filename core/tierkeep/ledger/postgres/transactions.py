@@ -36,7 +36,6 @@ __all__ = ["PostgresTransaction"]
 _T = TypeVar("_T")
 _NUMBERS = {"events": "event_places", "batches": "batch_numbers"}
 _DRAW = "SELECT nextval(?::regclass) FROM generate_series(1, ?)"
-_DRAWN = "SELECT coalesce(pg_sequence_last_value(?::regclass), 0)"
 _WROTE = "SELECT pg_current_xact_id_if_assigned()::text"
 _COMMITTED_ENTRY = "SELECT 1 FROM chain WHERE scope = ? AND n = ? AND hash = ?"
 _COMMITTED_NUMBER = "SELECT 1 WHERE pg_xact_status(?::xid8) = 'committed'"
@@ -64,7 +63,7 @@ class _Numbers:
         """Return numbers for the next rows of a table, ascending."""
         if self._at < len(self._drawn) and self._drawn[self._at][0] == table and len(self._drawn[self._at][1]) == count:
             numbers = self._drawn[self._at][1]
-            self._pass(connection, table, numbers)
+            _pass(connection, table, numbers[-1])
         else:
             numbers = sorted(row[0] for row in connection.execute(_DRAW, (_NUMBERS[table], count)).fetchall())
             self._drawn[self._at :] = [(table, numbers)]
@@ -72,12 +71,12 @@ class _Numbers:
         return numbers
 
 
-    @staticmethod
-    def _pass(connection: Connection, table: str, numbers: Sequence[int]) -> None:
-        """Make sure that nobody draws these again: a server that crashed has forgotten what was drawn for what it did not commit."""
-        (drawn,) = connection.execute(_DRAWN, (_NUMBERS[table],)).fetchone()
-        if drawn < max(numbers, default=0):
-            connection.execute(_DRAW, (_NUMBERS[table], max(numbers) - drawn)).fetchall()
+def _pass(connection: Connection, table: str, number: int) -> None:
+    """Bring a sequence past a number that is used again: a server that was killed may have forgotten that it gave it out."""
+    short = 1
+    while short > 0:
+        drawn = connection.execute(_DRAW, (_NUMBERS[table], short)).fetchall()
+        short = number - max(row[0] for row in drawn)
 
 
 class _Tables(TableTransaction):
