@@ -14,7 +14,7 @@ _PANELS = (
     ("recall, CPU ms", "log", (("recall_cpu_p50_ms", "p50", "-"), ("first_touch_cpu_p50_ms", "a scope's first, p50", ":"))),
     ("open to the first answer, CPU ms", "log", (("open_to_answer_cpu_ms", "opened and asked once", "-"),)),
     ("adding one message, CPU ms", "linear", (("add_one_cpu_p50_ms", "p50", "-"),)),
-    ("memory of the reading process, MB", "linear", (("rss_touched_mb", "as it is", "-"), ("rss_bounded_mb", "indexes bound to 4 MB", "--"))),
+    ("memory of the reader, MB", "linear", (("rss_touched_mb", "as it is", "-"), ("rss_bounded_mb", "indexes bound to 4 MB", "--"))),
 )  # fmt: skip
 
 
