@@ -33,7 +33,7 @@ _Size = Annotated[int, typer.Option("--n", min=1, help="Events in the memory.")]
 
 def attach(app: typer.Typer) -> None:
     """Add the commands of this module and of those beside it."""
-    about = "Measure recall, attacks, speed, dates, crash safety, routing and escalation; fetch data sets."
+    about = "Measure recall, attacks, speed, growth, dates, crash safety, routing and escalation; fetch data sets."
     group = typer.Typer(no_args_is_help=True, help=about)
     bench_recall.attach(group)
     bench_probe.attach(group)
