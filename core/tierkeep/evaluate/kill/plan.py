@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from tierkeep.evaluate.kill import paths_adding as adding
+from tierkeep.evaluate.kill import paths_chroma as chroma
 from tierkeep.evaluate.kill import paths_moving as moving
 from tierkeep.evaluate.kill import paths_removing as removing
 from tierkeep.evaluate.kill.paths import WritePath
@@ -22,7 +24,7 @@ PATHS: dict[str, type[WritePath]] = {
     for path in (
         adding.Single, adding.Batch, adding.Extract, adding.HyMem, adding.DMem, adding.Maintain, adding.WithVectors, adding.Reindex,
         removing.Forget, removing.ItemWrites, removing.Quarantine, removing.Confirm, removing.Undo, removing.Erase,
-        adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade,
+        adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade, *([chroma.Chroma] if find_spec("chromadb") else []),
     )
 }  # fmt: skip
 #: Every so many of a server's trials kills the server in place of the client, where the server is ours.
