@@ -19,15 +19,14 @@ from tierkeep.evaluate.kill.trials import FAULTS, Row, Trials
 
 __all__ = ["FAULTS", "PATHS", "Order", "carried_out", "split"]
 
-_OPTIONAL: tuple[type[WritePath], ...] = (chroma.Chroma,) if find_spec("chromadb") else ()
-PATHS: dict[str, type[WritePath]] = {
-    path.name: path
-    for path in (
-        adding.Single, adding.Batch, adding.Extract, adding.HyMem, adding.DMem, adding.Maintain, adding.WithVectors, adding.Reindex,
-        removing.Forget, removing.ItemWrites, removing.Quarantine, removing.Confirm, removing.Undo, removing.Erase,
-        adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade, *_OPTIONAL,
-    )
-}  # fmt: skip
+_ALL: tuple[type[WritePath], ...] = (
+    adding.Single, adding.Batch, adding.Extract, adding.HyMem, adding.DMem, adding.Maintain, adding.WithVectors, adding.Reindex,
+    removing.Forget, removing.ItemWrites, removing.Quarantine, removing.Confirm, removing.Undo, removing.Erase,
+    adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade,
+)  # fmt: skip
+PATHS: dict[str, type[WritePath]] = {path.name: path for path in _ALL}
+if find_spec("chromadb"):
+    PATHS[chroma.Chroma.name] = chroma.Chroma
 #: Every so many of a server's trials kills the server in place of the client, where the server is ours.
 _SERVER_SHARE = 5
 
