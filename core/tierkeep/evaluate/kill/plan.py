@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from tierkeep.evaluate.kill import paths_adding as adding
+from tierkeep.evaluate.kill import paths_chroma as chroma
 from tierkeep.evaluate.kill import paths_moving as moving
 from tierkeep.evaluate.kill import paths_removing as removing
 from tierkeep.evaluate.kill.paths import WritePath
@@ -17,14 +19,14 @@ from tierkeep.evaluate.kill.trials import FAULTS, Row, Trials
 
 __all__ = ["FAULTS", "PATHS", "Order", "carried_out", "split"]
 
-PATHS: dict[str, type[WritePath]] = {
-    path.name: path
-    for path in (
-        adding.Single, adding.Batch, adding.Extract, adding.HyMem, adding.DMem, adding.Maintain, adding.WithVectors, adding.Reindex,
-        removing.Forget, removing.ItemWrites, removing.Quarantine, removing.Confirm, removing.Undo, removing.Erase,
-        adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade,
-    )
-}  # fmt: skip
+_ALL: tuple[type[WritePath], ...] = (
+    adding.Single, adding.Batch, adding.Extract, adding.HyMem, adding.DMem, adding.Maintain, adding.WithVectors, adding.Reindex,
+    removing.Forget, removing.ItemWrites, removing.Quarantine, removing.Confirm, removing.Undo, removing.Erase,
+    adding.Import, moving.Migrate, moving.Backup, moving.PutBack, moving.Upgrade,
+)  # fmt: skip
+PATHS: dict[str, type[WritePath]] = {path.name: path for path in _ALL}
+if find_spec("chromadb"):
+    PATHS[chroma.Chroma.name] = chroma.Chroma
 #: Every so many of a server's trials kills the server in place of the client, where the server is ours.
 _SERVER_SHARE = 5
 

@@ -51,7 +51,6 @@ class Acknowledged:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._times: list[float] = []
         self.said = ""
         self._open = True
 
@@ -77,12 +76,6 @@ class Acknowledged:
             self._read()
         return not self._open
 
-    def timeline(self) -> Timeline:
-        """Return when all of it was said."""
-        begun = self._times[self.said.index("b")]
-        at = tuple(when - begun for what, when in zip(self.said, self._times, strict=True) if what in "cs")
-        return Timeline(at, self._times[-1] - begun)
-
     def _read(self) -> None:
         if not select.select([self._descriptor], [], [], _PATIENCE_S)[0]:
             raise RuntimeError(f"a path has said nothing for {_PATIENCE_S:.0f} seconds, after {self.said[-40:]!r}")
@@ -91,7 +84,6 @@ class Acknowledged:
             self._open = False
             os.close(self._descriptor)
         self.said += said
-        self._times += [time.monotonic()] * len(said)
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -141,20 +133,27 @@ def record(path: WritePath, place: Place) -> dict[str, Any]:
     """Run a prepared path to its end, looking at its store after each thing that it acknowledges.
 
     Returns:
-        `states` and `said` for a `Recording`, and the `modules` that it took.
+        `states` and `said` for a `Recording`; `at`, for a `Timeline`: seconds of work until each of them, the looks left out, and in all;
+        and the `modules` that it took.
     """
     states: list[State] = []
     said: list[str] = []
+    at: list[float] = []
+    since = time.monotonic()
 
     def look(what: str = "") -> None:
+        nonlocal since
+        at.append((at[-1] if at else 0.0) + (time.monotonic() - since if what else 0.0))
         said.append(what)
         states.append(path.state(place, verify=False))
         states[-1].pop("problems")
+        since = time.monotonic()
 
     run(path, Desk(place, lambda: look("c")), 0, look, lambda: look("s"))
+    at.append(at[-1] + time.monotonic() - since)
     if problems := path.state(place)["problems"]:
         raise RuntimeError(f"{path.name}: an undisturbed store does not verify: {problems[0]}")
-    return {"states": states, "said": "".join(said), "modules": list(sys.modules)}
+    return {"states": states, "said": "".join(said), "at": at, "modules": list(sys.modules)}
 
 
 def recording_of(path: WritePath, recorded: Mapping[str, Any]) -> Recording:
