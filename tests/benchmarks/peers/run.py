@@ -8,6 +8,7 @@ Results are kept in `--work`, so a run that was broken off goes on; `--redo` mea
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import tierkeep  # noqa: E402
 from peers import data as made  # noqa: E402
 from peers import environments, evidence, figures, fsyncs  # noqa: E402
 from peers.systems import SYSTEMS, System, chosen  # noqa: E402
@@ -143,8 +145,12 @@ class Run:
                 except Failed as error:
                     say(f"{system.name}, {size:,}: {error}")
                     self.report["missing"].append({"system": system.name, "size": size, "why": str(error)})
+        kept = self.results / "evidence.json"
         if self.given.data:
             self._evidence(pythons)
+            kept.write_text(json.dumps(self.report["evidence"]), encoding="utf-8")
+        elif kept.exists():
+            self.report["evidence"] = json.loads(kept.read_text(encoding="utf-8"))
         self.report["ratios"] = figures.ratios(self.report)
         return self.report
 
@@ -250,13 +256,25 @@ class Run:
         kept.write_text(json.dumps(found))
         return found
 
+    def _ours(self, path: Path, model: Any) -> Job:
+        """Return tierkeep's own reports, earlier ones where data and version are the same."""
+        kept = self.results / "tierkeep-evidence.json"
+        wanted = {"data": hashlib.sha256(path.read_bytes()).hexdigest(), "version": tierkeep.__version__}
+        if kept.exists() and not self.given.redo:
+            earlier: Job = json.loads(kept.read_text(encoding="utf-8"))
+            if earlier["job"] == wanted:
+                return earlier
+        found = evidence.ours(path, model) | {"job": wanted}
+        kept.write_text(json.dumps(found), encoding="utf-8")
+        return found
+
     def _evidence(self, pythons: dict[str, tuple[Path | None, str]]) -> None:
         """Compare evidence recall on a labelled set."""
         path, model = Path(self.given.data), evidence.embedder(self.work)
         say("embedding the labelled set …")
         folder = evidence.prepare(path, self.work / "evidence", model)
         say("evidence recall of tierkeep …")
-        own = evidence.ours(path, model)
+        own = self._ours(path, model)
         report = own["with"]
         rows: dict[str, Any] = {"tierkeep, with vectors": report, "tierkeep, by words alone": own["without"]}
         rows |= {f"baseline {name}": one for name, one in report["baselines"].items()}
@@ -303,7 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="tierkeep beside other memory systems, in one run on one machine.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 50_000], help="memories stored")
     parser.add_argument("--systems", nargs="+", default=[], metavar="NAME", help=f"beginnings of names; all otherwise: {names}")
-    parser.add_argument("--data", help="a labelled set for evidence recall, such as LoCoMo (docs/benchmarks.md says where it is from)")
+    parser.add_argument(
+        "--data",
+        help="a labelled set for evidence recall, such as LoCoMo (docs/benchmarks.md says where it is from); an earlier run's otherwise",
+    )
     parser.add_argument("--limit", type=float, default=300, help="seconds of one fill; what is stored by then is what is asked")
     parser.add_argument("--per-scope", type=int, default=250, help="memories of one owner")
     parser.add_argument("--singles", type=int, default=300, help="memories that are added one by one")
