@@ -57,8 +57,8 @@ def environ(system: System) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "ANONYMIZED_TELEMETRY": "False", "MEM0_TELEMETRY": "False"}
 
 
-def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patience_s: float) -> Job:
-    """Return a worker's result, an earlier one where the job was the same.
+def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patience_s: float, kept: bool = False) -> Job:
+    """Return a worker's result, an earlier one where the job was the same, and no other with `kept`.
 
     Raises:
         Failed: It did not come to an end.
@@ -69,6 +69,8 @@ def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patie
         earlier: Job = json.loads(out.read_text(encoding="utf-8"))
         if earlier.get("job") == asked:
             return earlier
+    if kept:
+        raise Failed("not measured")
     out.unlink(missing_ok=True)
     command = [str(python), "-W", "ignore", "-m", "peers.worker", phase, json.dumps(job | {"started": time.perf_counter()})]
     load = os.getloadavg()[0]
@@ -185,13 +187,13 @@ class Run:
         }
         out = {phase: self.results / f"{name}-{size}-{phase}.json" for phase in ("fill", "ask")}
         redo = given.redo or not all(path.exists() for path in list(out.values())[: 1 + system.asked])
-        if given.fsyncs and system.name not in self.report["fsyncs"]:
+        if (given.fsyncs or given.kept) and system.name not in self.report["fsyncs"]:
             self.report["fsyncs"][system.name] = self._fsyncs(system, python, name)
         say(f"{system.name}, {size:,} memories …")
         if redo:
             shutil.rmtree(store, ignore_errors=True)
         try:
-            filled = worked(system, python, "fill", job | {"out": str(out["fill"])}, redo, 3 * given.limit + 120)
+            filled = worked(system, python, "fill", job | {"out": str(out["fill"])}, redo, 3 * given.limit + 120, given.kept)
             self._known(filled, system)
             self.report["writing"].append(figures.writing(system.name, size, filled) | {"load": filled["load"]})
             if system.asked:
@@ -200,7 +202,7 @@ class Run:
             shutil.rmtree(store, ignore_errors=True)
 
     def _ask(self, system: System, python: Path, size: int, data: made.Data, filled: Job, job: Job, redo: bool) -> None:
-        asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120)
+        asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120, self.given.kept)
         self._known(asked, system, own=24)  # tierkeep embeds everyday sentences to compare with
         stored = [*range(filled["batched"]), *range(filled["of"], filled["of"] + filled["singles"])]
         truth = made.nearest(stored, data, K)
@@ -241,6 +243,8 @@ class Run:
         if kept.exists() and not self.given.redo:
             count: float | None = json.loads(kept.read_text())
             return count
+        if self.given.kept:
+            return None
         say(f"{system.name}, waits for the disk …")
         folder, store = self.work / "data" / "fsyncs", self.work / "stores" / f"{name}-fsyncs"
         made.save(made.make(200, singles=50, questions=10), folder)
@@ -332,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", default=str(ROOT / ".bench-peers"), help="folder for environments, data and results")
     parser.add_argument("--fsyncs", action="store_true", help="count how often one add waits for the disk, with strace")
     parser.add_argument("--redo", action="store_true", help="measure again what an earlier run has measured")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, and report what earlier runs have measured")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md and docs/figures")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     given = parser.parse_args(arguments)
