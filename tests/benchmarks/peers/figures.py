@@ -68,7 +68,7 @@ def reading(name: str, size: int, mode: str, result: Mapping[str, Any], recall: 
         "open_ms": round(result["open_ms"], 1),
         "first_ms": round(result["first_ms"], 1),
         "started_ms": round(result["started_ms"]),
-        "rss_mb": round(own["rss_mb"]),
+        "rss_mb": None if own["rss_mb"] is None else round(own["rss_mb"]),
     }
 
 
@@ -198,7 +198,7 @@ def _cold(report: Mapping[str, Any], sizes: Sequence[int]) -> str:
     for (name, mode), rows in _asked(report, sizes).items():
 
         def cell(key: str, scale: float = 1, rows: Sequence[Row | None] = rows) -> str:
-            return " / ".join("–" if row is None else _number(row[key] * scale) for row in rows)
+            return " / ".join("–" if row is None or row[key] is None else _number(row[key] * scale) for row in rows)
 
         on_disk = " / ".join("–" if (name, size) not in disk else _number(disk[name, size]) for size in sizes)
         once = mode == report["main"].get(name, mode)
