@@ -21,6 +21,7 @@ _SHOWN = {
     "items": "tierkeep: items, `search` with `limit=10`",
 }
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+_MARKS = ("o-", "s--", "^:", "D-.", "v-")
 Row = dict[str, Any]
 
 
@@ -282,11 +283,11 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             own = 0
             for name, held in lines.items():
                 mine = name.startswith("tierkeep")
-                look = "o-", "s--", "^:", "D-."
+                marks = _MARKS[own % len(_MARKS)] if mine else "o-" if peers.index(name) < len(_COLOURS) - 1 else "x:"
                 axes.plot(
                     [row["stored"] for row in held],
                     [row[key] for row in held],
-                    look[own % 4] if mine else "o-",
+                    marks,
                     label=name.replace("`", ""),
                     color=colour.get(name, _COLOURS[0]),
                     lw=2.2 if mine else 1.2,
