@@ -62,7 +62,7 @@ def test_recall_is_the_share_of_the_neighbours_that_were_found() -> None:
 
 def test_vectors_are_found_by_text_in_what_systems_put_around_it() -> None:
     known = Known(["hello", "Ana: hi"], np.eye(2, 3, dtype=np.float32))
-    for text in ("hello", "user: hello", "<message role='user'>hello</message>"):
+    for text in ("hello", " hello ", '{"text": "hello"}', "user: hello", "<message role='user'>hello</message>"):
         assert known.list(text) == [1, 0, 0] and not known.unknown
     assert known.list("Ana: hi") == [0, 1, 0]
     assert known.rows(["other", "other"]).shape == (2, 3) and known.unknown == {"other"}

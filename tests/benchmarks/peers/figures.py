@@ -21,6 +21,7 @@ _SHOWN = {
     "items": "tierkeep: items, `search` with `limit=10`",
 }
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+_MARKS = ("o-", "s--", "^:", "D-.", "v-")
 Row = dict[str, Any]
 
 
@@ -68,7 +69,7 @@ def reading(name: str, size: int, mode: str, result: Mapping[str, Any], recall: 
         "open_ms": round(result["open_ms"], 1),
         "first_ms": round(result["first_ms"], 1),
         "started_ms": round(result["started_ms"]),
-        "rss_mb": round(own["rss_mb"]),
+        "rss_mb": None if own["rss_mb"] is None else round(own["rss_mb"]),
     }
 
 
@@ -198,7 +199,7 @@ def _cold(report: Mapping[str, Any], sizes: Sequence[int]) -> str:
     for (name, mode), rows in _asked(report, sizes).items():
 
         def cell(key: str, scale: float = 1, rows: Sequence[Row | None] = rows) -> str:
-            return " / ".join("–" if row is None else _number(row[key] * scale) for row in rows)
+            return " / ".join("–" if row is None or row[key] is None else _number(row[key] * scale) for row in rows)
 
         on_disk = " / ".join("–" if (name, size) not in disk else _number(disk[name, size]) for size in sizes)
         once = mode == report["main"].get(name, mode)
@@ -282,11 +283,11 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             own = 0
             for name, held in lines.items():
                 mine = name.startswith("tierkeep")
-                look = "o-", "s--", "^:", "D-."
+                marks = _MARKS[own % len(_MARKS)] if mine else "o-" if peers.index(name) < len(_COLOURS) - 1 else "x:"
                 axes.plot(
                     [row["stored"] for row in held],
                     [row[key] for row in held],
-                    look[own % 4] if mine else "o-",
+                    marks,
                     label=name.replace("`", ""),
                     color=colour.get(name, _COLOURS[0]),
                     lw=2.2 if mine else 1.2,

@@ -8,6 +8,7 @@ Results are kept in `--work`, so a run that was broken off goes on; `--redo` mea
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import tierkeep  # noqa: E402
 from peers import data as made  # noqa: E402
 from peers import environments, evidence, figures, fsyncs  # noqa: E402
 from peers.systems import SYSTEMS, System, chosen  # noqa: E402
@@ -55,8 +57,8 @@ def environ(system: System) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "ANONYMIZED_TELEMETRY": "False", "MEM0_TELEMETRY": "False"}
 
 
-def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patience_s: float) -> Job:
-    """Return a worker's result, an earlier one where the job was the same.
+def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patience_s: float, kept: bool = False) -> Job:
+    """Return a worker's result, an earlier one where the job was the same, and no other with `kept`.
 
     Raises:
         Failed: It did not come to an end.
@@ -67,6 +69,8 @@ def worked(system: System, python: Path, phase: str, job: Job, redo: bool, patie
         earlier: Job = json.loads(out.read_text(encoding="utf-8"))
         if earlier.get("job") == asked:
             return earlier
+    if kept:
+        raise Failed("not measured")
     out.unlink(missing_ok=True)
     command = [str(python), "-W", "ignore", "-m", "peers.worker", phase, json.dumps(job | {"started": time.perf_counter()})]
     load = os.getloadavg()[0]
@@ -143,8 +147,12 @@ class Run:
                 except Failed as error:
                     say(f"{system.name}, {size:,}: {error}")
                     self.report["missing"].append({"system": system.name, "size": size, "why": str(error)})
+        kept = self.results / "evidence.json"
         if self.given.data:
             self._evidence(pythons)
+            kept.write_text(json.dumps(self.report["evidence"]), encoding="utf-8")
+        elif kept.exists():
+            self.report["evidence"] = json.loads(kept.read_text(encoding="utf-8"))
         self.report["ratios"] = figures.ratios(self.report)
         return self.report
 
@@ -179,13 +187,13 @@ class Run:
         }
         out = {phase: self.results / f"{name}-{size}-{phase}.json" for phase in ("fill", "ask")}
         redo = given.redo or not all(path.exists() for path in list(out.values())[: 1 + system.asked])
-        if given.fsyncs and system.name not in self.report["fsyncs"]:
+        if (given.fsyncs or given.kept) and system.name not in self.report["fsyncs"]:
             self.report["fsyncs"][system.name] = self._fsyncs(system, python, name)
         say(f"{system.name}, {size:,} memories …")
         if redo:
             shutil.rmtree(store, ignore_errors=True)
         try:
-            filled = worked(system, python, "fill", job | {"out": str(out["fill"])}, redo, 3 * given.limit + 120)
+            filled = worked(system, python, "fill", job | {"out": str(out["fill"])}, redo, 3 * given.limit + 120, given.kept)
             self._known(filled, system)
             self.report["writing"].append(figures.writing(system.name, size, filled) | {"load": filled["load"]})
             if system.asked:
@@ -194,7 +202,7 @@ class Run:
             shutil.rmtree(store, ignore_errors=True)
 
     def _ask(self, system: System, python: Path, size: int, data: made.Data, filled: Job, job: Job, redo: bool) -> None:
-        asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120)
+        asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120, self.given.kept)
         self._known(asked, system, own=24)  # tierkeep embeds everyday sentences to compare with
         stored = [*range(filled["batched"]), *range(filled["of"], filled["of"] + filled["singles"])]
         truth = made.nearest(stored, data, K)
@@ -235,6 +243,8 @@ class Run:
         if kept.exists() and not self.given.redo:
             count: float | None = json.loads(kept.read_text())
             return count
+        if self.given.kept:
+            return None
         say(f"{system.name}, waits for the disk …")
         folder, store = self.work / "data" / "fsyncs", self.work / "stores" / f"{name}-fsyncs"
         made.save(made.make(200, singles=50, questions=10), folder)
@@ -250,13 +260,25 @@ class Run:
         kept.write_text(json.dumps(found))
         return found
 
+    def _ours(self, path: Path, model: Any) -> Job:
+        """Return tierkeep's own reports, earlier ones where data and version are the same."""
+        kept = self.results / "tierkeep-evidence.json"
+        wanted = {"data": hashlib.sha256(path.read_bytes()).hexdigest(), "version": tierkeep.__version__}
+        if kept.exists() and not self.given.redo:
+            earlier: Job = json.loads(kept.read_text(encoding="utf-8"))
+            if earlier["job"] == wanted:
+                return earlier
+        found = evidence.ours(path, model) | {"job": wanted}
+        kept.write_text(json.dumps(found), encoding="utf-8")
+        return found
+
     def _evidence(self, pythons: dict[str, tuple[Path | None, str]]) -> None:
         """Compare evidence recall on a labelled set."""
         path, model = Path(self.given.data), evidence.embedder(self.work)
         say("embedding the labelled set …")
         folder = evidence.prepare(path, self.work / "evidence", model)
         say("evidence recall of tierkeep …")
-        own = evidence.ours(path, model)
+        own = self._ours(path, model)
         report = own["with"]
         rows: dict[str, Any] = {"tierkeep, with vectors": report, "tierkeep, by words alone": own["without"]}
         rows |= {f"baseline {name}": one for name, one in report["baselines"].items()}
@@ -303,7 +325,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="tierkeep beside other memory systems, in one run on one machine.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 50_000], help="memories stored")
     parser.add_argument("--systems", nargs="+", default=[], metavar="NAME", help=f"beginnings of names; all otherwise: {names}")
-    parser.add_argument("--data", help="a labelled set for evidence recall, such as LoCoMo (docs/benchmarks.md says where it is from)")
+    parser.add_argument(
+        "--data",
+        help="a labelled set for evidence recall, such as LoCoMo (docs/benchmarks.md says where it is from); an earlier run's otherwise",
+    )
     parser.add_argument("--limit", type=float, default=300, help="seconds of one fill; what is stored by then is what is asked")
     parser.add_argument("--per-scope", type=int, default=250, help="memories of one owner")
     parser.add_argument("--singles", type=int, default=300, help="memories that are added one by one")
@@ -311,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", default=str(ROOT / ".bench-peers"), help="folder for environments, data and results")
     parser.add_argument("--fsyncs", action="store_true", help="count how often one add waits for the disk, with strace")
     parser.add_argument("--redo", action="store_true", help="measure again what an earlier run has measured")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, and report what earlier runs have measured")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md and docs/figures")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     given = parser.parse_args(arguments)

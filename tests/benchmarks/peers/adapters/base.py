@@ -60,7 +60,7 @@ def _bare(text: str) -> str:
 
 
 class Known:
-    """Vectors that are there already, looked up by text.
+    """Vectors that are there already, looked up by text; blanks around it do not count, because mem0 takes them off.
 
     Attributes:
         unknown: Texts that were asked for and are not there; they get a vector of their own. Anything but a system's own start-up
@@ -68,18 +68,18 @@ class Known:
     """
 
     def __init__(self, texts: Iterable[str], vectors: np.ndarray) -> None:
-        self._rows = {text: place for place, text in enumerate(texts)}
+        self._rows = {text.strip(): place for place, text in enumerate(texts)}
         self._vectors = vectors
         self.dimension = int(vectors.shape[1]) if len(vectors) else DIMENSION
         self.unknown: set[str] = set()
 
     def row(self, text: str) -> np.ndarray:
         """Return the vector of one text, shape (dimension,)."""
-        place = self._rows.get(text)
+        place = self._rows.get(text.strip())
         if place is None:
             wrapped = _WRAPPED.match(text)
             bare = wrapped.group(1) if wrapped else _bare(text)
-            place = self._rows.get(bare)
+            place = self._rows.get(bare.strip())
         if place is None:
             self.unknown.add(text)
             vector = np.random.default_rng(list(text.encode())).standard_normal(self.dimension, np.float32)
