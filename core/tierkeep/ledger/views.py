@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tierkeep.ledger import lexicon, scopes, vectors
-from tierkeep.ledger.engine import Lend
+from tierkeep.ledger.engine import Connection, Lend
 from tierkeep.ledger.guarded import entries_of
 from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import dumps
@@ -57,6 +57,10 @@ class TableView:
         self._key = key
         self.scope = scope
 
+    def _number(self, connection: Connection) -> int:
+        """Return the scope's number."""
+        return scopes.find(connection, self.scope)
+
     @property
     def generation(self) -> int:
         """A number that changes whenever something already read may have gone."""
@@ -67,7 +71,7 @@ class TableView:
     def last_seq(self) -> int:
         """The newest event's place in the ledger, 0 when there is none."""
         with self._lend() as connection:
-            number = scopes.find(connection, self.scope)
+            number = self._number(connection)
             row = connection.execute("SELECT max(seq) FROM events WHERE scope = ?", (number,)).fetchone()
             return int(row[0] or 0)
 
@@ -101,7 +105,7 @@ class TableView:
     def _pages(self, after_seq: int) -> Iterator[list[Event]]:
         while True:
             with self._lend() as connection:
-                rows = connection.execute(_EVENTS_AFTER, (scopes.find(connection, self.scope), after_seq, _PAGE)).fetchall()
+                rows = connection.execute(_EVENTS_AFTER, (self._number(connection), after_seq, _PAGE)).fetchall()
                 page = events_of(connection, self.scope, rows, self._key)
             yield page
             if len(rows) < _PAGE:  # not those of the page: a row whose seal does not hold is left out
@@ -110,7 +114,7 @@ class TableView:
 
     def _session_pages(self, after_seq: int, session: str) -> Iterator[list[Event]]:
         with self._lend() as connection:
-            number = scopes.find(connection, self.scope)
+            number = self._number(connection)
             rows = connection.execute(_SEQS_OF_SESSION, (number, session, after_seq)).fetchall()
         seqs = [row[0] for row in rows]
         for at in range(0, len(seqs), _PAGE):
@@ -122,7 +126,7 @@ class TableView:
         place = _END if before is None else before
         while (left := min(limit - len(found), _PAGE)) > 0:
             with self._lend() as connection:
-                number = scopes.find(connection, self.scope)
+                number = self._number(connection)
                 if session is None:
                     rows = connection.execute(_EVENTS_BEFORE, (number, place, left)).fetchall()
                     found += events_of(connection, self.scope, rows, self._key)
@@ -137,7 +141,7 @@ class TableView:
 
     def _events(self, statement: str, *values: Any) -> list[Event]:
         with self._lend() as connection:
-            rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
+            rows = connection.execute(statement, (self._number(connection), *values)).fetchall()
             return events_of(connection, self.scope, rows, self._key)
 
     def quarantined(self) -> list[Event]:
@@ -148,7 +152,7 @@ class TableView:
         """Yield the guard's entries about this scope whose number is greater than `after`, oldest first."""
         while True:
             with self._lend() as connection:
-                page = entries_of(connection, scopes.find(connection, self.scope), after, _PAGE)
+                page = entries_of(connection, self._number(connection), after, _PAGE)
             yield from page
             if len(page) < _PAGE:
                 return
@@ -157,7 +161,7 @@ class TableView:
     def sessions(self) -> list[tuple[str, int]]:
         """Return (session, number of events), in order of first event."""
         with self._lend() as connection:
-            return connection.execute(_SESSIONS, (scopes.find(connection, self.scope),)).fetchall()
+            return connection.execute(_SESSIONS, (self._number(connection),)).fetchall()
 
     def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
         """Yield what a lexical index needs of each event, in ledger order, in pages of columns."""
@@ -175,7 +179,7 @@ class TableView:
     def embedded(self, identity: str) -> int:
         """Return the place up to which an embedder has been through this scope's events; 0 at first."""
         with self._lend() as connection:
-            return vectors.mark(connection, scopes.find(connection, self.scope), identity)
+            return vectors.mark(connection, self._number(connection), identity)
 
     def records(
         self,
@@ -217,7 +221,7 @@ class TableView:
     def changes(self, after: int = 0) -> tuple[int, list[str]]:
         """Return the newest batch of record changes and the ids touched since `after`; see `tierkeep.protocols.View.changes`."""
         with self._lend() as connection:
-            number = scopes.find(connection, self.scope)
+            number = self._number(connection)
             newest = connection.execute(_NEWEST_BATCH, (number,)).fetchone()[0] or 0
             if newest <= after:
                 return after, []
@@ -227,10 +231,10 @@ class TableView:
     def cursor(self, name: str) -> int:
         """Return the place up to which deriver `name` has read this scope's events; 0 at first."""
         with self._lend() as connection:
-            row = connection.execute(_CURSOR, (scopes.find(connection, self.scope), name)).fetchone()
+            row = connection.execute(_CURSOR, (self._number(connection), name)).fetchone()
         return int(row[0]) if row else 0
 
     def _records(self, statement: str, *values: Any) -> list[Record]:
         with self._lend() as connection:
-            rows = connection.execute(statement, (scopes.find(connection, self.scope), *values)).fetchall()
+            rows = connection.execute(statement, (self._number(connection), *values)).fetchall()
             return records_of(connection, self.scope, rows, self._key)

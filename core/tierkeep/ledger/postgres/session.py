@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -81,12 +82,27 @@ class Session:
         """
         statement = self._translated(sql)
         rows = [statement.bind(row, self.scope) for row in parameters]
+        if len(rows) == 1:
+            return self._run(statement.text, rows[0])  # many wait for the server themselves, even inside of `together`
         cursor = Cursor(self.raw)
         try:
             cursor.executemany(statement.text.encode(), rows)
         except psycopg.Error as error:
             raise typed(error, self._where, broken=self.raw.broken or self.raw.closed) from None
         return cursor
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the statements of the block one behind the other, and wait once, at its end: for those whose results nobody needs.
+
+        Raises:
+            StorageError: The server refuses one of them, or is gone; those behind it were not done either.
+        """
+        try:
+            with self.raw.pipeline():
+                yield
+        except psycopg.Error as error:
+            raise typed(error, self._where, broken=self.raw.broken or self.raw.closed) from None
 
     def _translated(self, sql: str) -> Statement:
         return translate(sql)

@@ -9,7 +9,7 @@ the scope's chain says whether it took place: its newest entry covers random byt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -84,7 +84,7 @@ class _Tables(TableTransaction):
 
     def __init__(self, session: Session, scope: Scope, clock: Clock, where: str, numbers: _Numbers) -> None:
         super().__init__(session, scope, clock, where)
-        self.view: View = PostgresView(self._lend, scope)
+        self.view: View = PostgresView(self._lend, scope, lambda: self._number)
         self._session = session
         self._drawn = numbers
         session.scope = self._number
@@ -111,6 +111,9 @@ class _Tables(TableTransaction):
     def _back_to(self, savepoint: str) -> None:
         super()._back_to(savepoint)
         self._session.scope = self._number
+
+    def _together(self) -> AbstractContextManager[None]:
+        return self._session.together()
 
     def _numbers(self, table: str, count: int) -> Sequence[int]:
         return self._drawn.draw(self._connection, table, count)
@@ -145,7 +148,7 @@ class PostgresTransaction:
         self._open = True
         self._attempts = 0
         self._session, self._tables, self._before = self._begun()
-        self.view: View = PostgresView(self._lend, scope)
+        self.view: View = PostgresView(self._lend, scope, lambda: self._tables.number)
 
     def _begun(self) -> tuple[Session, _Tables, _State]:
         session = self._connections.begin(self._scope)
