@@ -79,7 +79,8 @@ class Backlog:
                     if transaction.cursor(cursor) >= first:
                         return ()
                     changed = transaction.apply(proposed)
-                    transaction.advance(cursor, last)
+                    if transaction.view.last_seq:  # else erased meanwhile: a cursor would bring the owner's name back
+                        transaction.advance(cursor, last)
             except OpRefused as error:
                 problem = error  # an event was forgotten, or a record changed, since it was read
                 continue
@@ -97,7 +98,7 @@ class Backlog:
         level = min(waiting) - 1 if waiting else (page[-1].seq if page else low)
         if level > low:
             with self._ledger.transaction(self._scope) as transaction:
-                if transaction.cursor(self._name) < level:
+                if transaction.view.last_seq and transaction.cursor(self._name) < level:
                     transaction.advance(self._name, level)
 
     def pending(self) -> int:

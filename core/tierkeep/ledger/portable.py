@@ -32,6 +32,7 @@ __all__ = ["FORMAT", "export", "restore"]
 
 FORMAT = "tierkeep/1"
 
+_AT_ONCE_CHARS = 4_000_000  # of events that are held while they are exported (ours)
 _KINDS = ("event", "record", "revision", "guard")
 _Text = Annotated[str, Field(min_length=1)]
 
@@ -84,22 +85,25 @@ class _RevisionRow(Frozen):
 def export(store: Store, scope: Scope, key: StoreKey | None = None) -> Iterator[dict[str, Any]]:
     """Yield the scope as JSON objects, as it stood when the first one was asked for.
 
+    Events of a scope of ordinary size are read at that moment. Those of a larger one are read page by page, so as not to hold them all.
+
     Raises:
-        StoreUnavailable: Something was forgotten or restored meanwhile; export again.
+        StoreUnavailable: Something of a scope too large to be read at once was forgotten or restored meanwhile; export again.
     """
     with store.snapshot() as connection:
         view = TableView(lambda: nullcontext(connection), scope, key)
         generation, last = view.generation, view.last_seq
         header, records, revisions = _snapshot(connection, scope, key)
         guard = [entry.model_dump(mode="json") for entry in view.guard_log()]
+        events = list(view.scan()) if view.size().chars <= _AT_ONCE_CHARS else None
     view = TableView(store.reading, scope, key)
     # A reader that does not know the guard's log reads every export that has none.
     yield {**header, "guard": len(guard)} if guard else header
-    for event in view.scan():
+    for event in view.scan() if events is None else events:
         if event.seq > last:
             break
         yield {"event": event_to_json(event)}
-    if view.generation != generation:
+    if events is None and view.generation != generation:
         message = "The scope lost something while it was exported, so the export is not whole; export it again."
         raise StoreUnavailable(message, path=store.where)
     yield from ({"record": record} for record in records)

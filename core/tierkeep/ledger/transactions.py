@@ -358,7 +358,8 @@ class TableTransaction(GuardSide):
         self._check_open()
         with translated(self._where):
             refuse_nul(identity)
-            number = self._ensure_scope()
+            if not (number := self._number):  # erased while the embedder was at work: its name must not come back
+                return 0
             stored = vectors.put(self._connection, number, (identity, dimension), rows, upto)
             self._sealer.vectors_of(number, identity, [seq for seq, _ in rows])
             return stored

@@ -52,6 +52,15 @@ class VectorContract(LedgerUnderTest):
         assert _stored(view)[0] == (a.seq, _Z.tolist()) and view.embedded(_MODEL) == c.seq
         self._sound()
 
+    def test_vectors_bring_no_erased_owner_back(self) -> None:
+        """An embedder may still be at work when everything of an owner is forgotten; not even the name comes back with what it made."""
+        (a,) = self._append("alpha")
+        self.ledger.forget(ANA, [a.id])
+        assert self.ledger.owners() == []
+        assert self._put((a.seq, _X), upto=a.seq) == 0
+        assert self.ledger.owners() == [] and self.ledger.view(ANA).embedded(_MODEL) == 0
+        self._sound()
+
     def test_embedders_never_mix(self) -> None:
         """Another identity's vectors are another's, and dropping them forgets how far it came."""
         a, b = self._append("alpha", "beta")

@@ -31,6 +31,7 @@ __all__ = ["soak"]
 
 Tick = Callable[[float, float], None]
 _SAMPLE_S = 0.5
+_STARTS_S = 60.0
 _ENDS_S = 90.0
 _KILLS = 8  # of each worker but the first, in a whole day
 _SHOWN = 20
@@ -65,8 +66,9 @@ def soak(
         open_memory(plan).close()
         served = http and "://" not in plan.store and serving.installed()
         server = serving.Server(plan.store, Path(folder)) if served else None
-        run = _Run(replace(plan, began=time.time()), server)
+        run = _Run(plan, server)
         try:
+            run.wait_for_all()
             run.live(progress)
         finally:
             run.end()
@@ -82,8 +84,6 @@ class _Run:
         self._kills = 0
         self._workers = {number: self._start(number) for number in range(plan.processes)}
         self._server = server
-        if server is not None:
-            server.work(plan)
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tierkeep.evaluate.soak.worker", self._plan.json(), str(number)]
@@ -93,6 +93,21 @@ class _Run:
             return subprocess.Popen(command, stderr=said, env=environment)  # noqa: S603 - our own module
 
     # ------------------------------------------------------------------------------------------------------ running
+
+    def wait_for_all(self) -> None:
+        """Wait until every worker is there; the day then begins for all of them."""
+        last = time.monotonic() + _STARTS_S
+        while time.monotonic() < last and not all(self._ready(number).exists() for number in self._workers):
+            time.sleep(0.02)
+        self._plan = replace(self._plan, began=time.time())
+        beside = Path(self._plan.folder) / ".began"
+        beside.write_text(str(self._plan.began), encoding="ascii")
+        beside.replace(Path(self._plan.folder) / "began")
+        if self._server is not None:
+            self._server.work(self._plan)
+
+    def _ready(self, number: int) -> Path:
+        return Path(self._plan.folder) / f"ready-{number}"
 
     def live(self, progress: Tick) -> None:
         """Watch until the day is over."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +162,21 @@ class TaskLane(Lane):
         return strangers(user, [evidence.text, answer.text, answer.evidence.text])
 
 
+def _begun(plan: Plan, number: int) -> Plan:
+    """Say that this worker is there, and wait until the day has begun; return the plan with the moment at which it did."""
+    began = Path(plan.folder) / "began"
+    (Path(plan.folder) / f"ready-{number}").touch()
+    while not began.exists():
+        if not began.parent.exists():
+            raise SystemExit(2)  # whoever started it has gone
+        time.sleep(0.01)
+    return replace(plan, began=float(began.read_text(encoding="ascii")))
+
+
 def main(arguments: list[str]) -> int:
     """Run a worker; return its exit code."""
     plan, number = Plan.read(arguments[0]), int(arguments[1])
+    plan = _begun(plan, number)
     box = Box(plan, random.Random(f"{plan.seed}/box/{number}/{os.getpid()}"))  # noqa: S311
     first = number * plan.threads
     lanes: list[Lane] = [TaskLane(plan, first, box), *(Lane(plan, first + n, box) for n in range(1, plan.threads))]

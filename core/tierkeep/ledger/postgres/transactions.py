@@ -126,7 +126,8 @@ class _Tables(TableTransaction):
         """Store vectors of events (`tierkeep.protocols.Transaction`)."""
         with translated(self._where):
             refuse_nul(identity)
-            return vectors.put(self._connection, self._ensure_scope(), (identity, dimension), rows, upto, write)
+            # Nobody is there who was erased while the embedder was at work: the name must not come back.
+            return vectors.put(self._connection, self._number, (identity, dimension), rows, upto, write) if self._number else 0
 
 
 class PostgresTransaction:
