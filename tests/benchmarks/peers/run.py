@@ -190,7 +190,7 @@ class Run:
         if (given.fsyncs or given.kept) and system.name not in self.report["fsyncs"]:
             self.report["fsyncs"][system.name] = self._fsyncs(system, python, name)
         say(f"{system.name}, {size:,} memories …")
-        if redo:
+        if redo and not given.kept:
             shutil.rmtree(store, ignore_errors=True)
         try:
             filled = worked(system, python, "fill", job | {"out": str(out["fill"])}, redo, 3 * given.limit + 120, given.kept)
@@ -199,7 +199,8 @@ class Run:
             if system.asked:
                 self._ask(system, python, size, data, filled, job | {"out": str(out["ask"])}, redo)
         finally:
-            shutil.rmtree(store, ignore_errors=True)
+            if not given.kept:  # another run may be at work
+                shutil.rmtree(store, ignore_errors=True)
 
     def _ask(self, system: System, python: Path, size: int, data: made.Data, filled: Job, job: Job, redo: bool) -> None:
         asked = worked(system, python, "ask", job, redo, 3 * self.given.limit + 120, self.given.kept)
