@@ -1,4 +1,4 @@
-"""What a caller can get wrong about a question, a budget, a deadline, a ledger, or what is to be forgotten, found before anything is done."""
+"""What a caller can get wrong about a question, a budget, a deadline, a ledger, or what is to go, found before anything is done."""
 
 from __future__ import annotations
 
