@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pydantic import ValidationError
 import tierkeep
 from tierkeep import Memory, Settings
 from tierkeep.errors import SettingsError, StoreCorrupt
+from tierkeep.ledger import SqliteLedger
+from tierkeep.records import Scope
 from tierkeep.testing.clock import FixedClock
 from tierkeep.tokens import EstimateCounter
 
@@ -46,6 +49,21 @@ def test_a_part_that_cannot_do_its_work_is_refused_when_the_memory_is_opened(
         Memory.open(tmp_path / "m", **{argument: value})
     assert argument in str(caught.value)
     assert not (tmp_path / "m").exists()
+
+
+def test_a_ledger_of_an_older_tierkeep_is_refused_when_the_memory_is_opened() -> None:
+    """Usual cause: its views lack what was added since, and the first question fails in the middle."""
+
+    class OldView:
+        def term_rows(self, after_seq: int = 0) -> Iterator[Any]:
+            return iter(())
+
+    class OldLedger(SqliteLedger):
+        def view(self, scope: Scope) -> Any:
+            return OldView()
+
+    with OldLedger(":memory:", clock=FixedClock()) as ledger, pytest.raises(SettingsError, match="no newest and no term_pages"):
+        Memory.open(ledger)
 
 
 def test_parts_that_can_are_taken() -> None:

@@ -84,6 +84,7 @@ class Background:
 
     def _say(self, error: Exception) -> None:
         """Count a failure, and warn of it once: a model that is down for an hour fails with every write of that hour."""
+        self._after_fork()
         with self._changed:
             again = self._last_failure is type(error)
             self.failed, self._last_failure = self.failed + 1, type(error)

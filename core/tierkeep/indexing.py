@@ -121,7 +121,10 @@ class Indexing:
             return []
         made = self._embedder.embed([part for own in parts for part in own])
         ends = np.cumsum([len(own) for own in parts])
-        return [(event.seq, made[end - len(own) : end]) for event, own, end in zip(events, parts, ends.tolist(), strict=True)]
+        rows = [(event.seq, made[end - len(own) : end]) for event, own, end in zip(events, parts, ends.tolist(), strict=True)]
+        # Zeros are like nothing. Without a vector an event still is found by its words, and those behind it are not held up.
+        telling = [(seq, own[own.any(axis=1)]) for seq, own in rows]
+        return [(seq, own) for seq, own in telling if len(own)]
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the background has nothing more to do; return whether it came to that, in time and before `close`."""

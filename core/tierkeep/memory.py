@@ -13,6 +13,7 @@ from tierkeep.clock import ForwardClock, SystemClock
 from tierkeep.errors import InputError, MissingExtraError, ModelError, ScopeError, SettingsError, StorageError
 from tierkeep.operating import Operations
 from tierkeep.protocols import ChatModel, Clock, Consensus, Embedder, Guard, Ledger, Reranker, TokenCounter, VectorIndex
+from tierkeep.questions import check_views
 from tierkeep.records import (
     GuardEntry,
     Scope,
@@ -200,6 +201,8 @@ class Memory(Operations):
         ledger = _opened(where, clock, durability, seal) if isinstance(where, (str, Path)) else where
         if not callable(getattr(ledger, "transaction", None)):
             raise SettingsError("name a folder or a file to open, or ':memory:' for a memory that is not kept, or hand over a ledger")
+        if ledger is where:
+            check_views(ledger.view(Scope(user="nobody")))
         return cls(
             ledger,
             settings=Settings() if settings is None else settings,

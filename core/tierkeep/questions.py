@@ -1,16 +1,16 @@
-"""What a caller can get wrong about a question, a budget, a deadline, or what is to be forgotten, found before anything is done."""
+"""What a caller can get wrong about a question, a budget, a deadline, a ledger, or what is to go, found before anything is done."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-from tierkeep.errors import InputError, LimitError, NotFoundError
+from tierkeep.errors import InputError, LimitError, NotFoundError, SettingsError
 from tierkeep.protocols import View
 from tierkeep.records import Scope
 from tierkeep.settings import Limits
 
-__all__ = ["check_deadline", "check_question", "doomed", "ids_of"]
+__all__ = ["check_deadline", "check_question", "check_views", "doomed", "ids_of"]
 
 
 def check_question(question: object, budget: object, deadline_s: object, limits: Limits) -> None:
@@ -39,6 +39,16 @@ def check_deadline(deadline_s: object) -> None:
     """
     if deadline_s is not None and (isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or not deadline_s >= 0):
         raise InputError(f"deadline_s must be seconds from 0 on, not {_short(deadline_s)}", field="deadline_s")
+
+
+def check_views(view: object) -> None:
+    """Refuse the views of a ledger that was written for an older tierkeep: they would fail in the middle of a question.
+
+    Raises:
+        SettingsError: They lack what `tierkeep.protocols.View` has since 0.6.
+    """
+    if missing := [name for name in ("newest", "term_pages") if not callable(getattr(view, name, None))]:
+        raise SettingsError(f"the ledger's views have no {' and no '.join(missing)}: tierkeep.protocols.View says what they return")
 
 
 def ids_of(ids: object) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tierkeep.errors import StoreUnavailable
 from tierkeep.ledger import SqliteLedger
+from tierkeep.ledger.line import Line, begin
 from tierkeep.records import Scope
 from tierkeep.testing.clock import FixedClock
 from tierkeep.testing.store import draft
@@ -68,6 +70,60 @@ def test_a_long_line_of_processes_is_waited_out(tmp_path: Path) -> None:
     assert [os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) for writer in writers] == [0] * 4
     with SqliteLedger(tmp_path, clock=FixedClock()) as ledger:
         assert sorted(event.text for event in ledger.view(ANA).scan()) == sorted(f"{a} {b}" for a in range(4) for b in range(2))
+
+
+def test_who_may_not_even_read_waits_too(tmp_path: Path) -> None:
+    """Usual cause: whether others have had their turn is asked of the file, and that fails while one of them has all of it."""
+    held = sqlite3.connect(tmp_path / "plain.db", isolation_level=None, check_same_thread=False)
+    held.execute("CREATE TABLE t(x)")
+    held.execute("BEGIN EXCLUSIVE")
+    waiting = sqlite3.connect(tmp_path / "plain.db", isolation_level=None)
+    done = threading.Timer(0.1, held.execute, ("COMMIT",))
+    done.start()
+    begin(waiting, 30)
+    assert waiting.in_transaction
+    done.join()
+    waiting.close()
+    held.close()
+
+
+def test_who_waits_for_other_processes_tells_that_their_turns_go_on(tmp_path: Path) -> None:
+    """Else those behind it in the line would take it for one that never ends."""
+    other = sqlite3.connect(tmp_path / "plain.db", isolation_level=None, check_same_thread=False)
+    other.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t(x); BEGIN IMMEDIATE; INSERT INTO t VALUES(0)")
+    waiting = sqlite3.connect(tmp_path / "plain.db", isolation_level=None)
+    told: list[float] = []
+
+    def write() -> None:
+        for _ in range(8):
+            time.sleep(0.1)
+            other.executescript("BEGIN IMMEDIATE; INSERT INTO t VALUES(1)")  # ends the transaction before it at once
+        other.execute("COMMIT")
+
+    thread = threading.Thread(target=write)
+    began = time.monotonic()
+    thread.start()
+    begin(waiting, 0.4, lambda: told.append(time.monotonic()))
+    took = time.monotonic() - began
+    waiting.execute("COMMIT")
+    thread.join(30)
+    assert told or took < 0.4
+    waiting.close()
+    other.close()
+
+
+def test_threads_wait_on_while_somebody_says_that_turns_go_on() -> None:
+    line = Line(0.2)
+    assert line.join()
+    behind: list[bool] = []
+    thread = threading.Thread(target=lambda: behind.append(line.join()))
+    thread.start()
+    for _ in range(12):
+        time.sleep(0.05)
+        line.go_on()
+    line.leave()
+    thread.join(30)
+    assert behind == [True]
 
 
 def test_one_who_never_ends_is_not_waited_for(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class RedactingEmbedder:
     @property
     def identity(self) -> str:
         """The embedder's own, marked."""
-        return f"{self._embedder.identity}+redacted"
+        return self._embedder.identity + "+redacted"  # not formatted: what is no text must not become a name
 
     @property
     def dimension(self) -> int:

@@ -141,8 +141,12 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _here() -> str:
-    """Return how the names of such files begin that processes of this machine make."""
-    return f".tierkeep-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
+    """Return how the names of such files begin that processes of this machine make, and of this container: others cannot see them alive."""
+    try:
+        numbered_by = os.readlink("/proc/self/ns/pid")
+    except OSError:  # where there are no such containers
+        numbered_by = ""
+    return f".tierkeep-{hashlib.sha256(f'{platform.node()}{numbered_by}'.encode()).hexdigest()[:8]}-"
 
 
 def _tidy(folder: Path) -> None:

@@ -324,7 +324,7 @@ class Connections:
         """Lend this thread's connection inside a write transaction; commit on leaving, roll back on an exception."""
         with self.alone() as connection:
             with translated(self.where):
-                begin(connection, self._timeout)
+                begin(connection, self._timeout, self._line.go_on)
             try:
                 yield connection
                 with translated(self.where):

@@ -12,12 +12,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 
 __all__ = ["Line", "begin"]
 
 _FIRST_PAUSE_S = 0.004
 _LAST_PAUSE_S = 0.0005
 _AGEING_S = 0.02  # after it a writer asks as often as any
+_LOOKS = 8  # times that a writer looks within its patience whether others have had their turn
 
 
 class Line:
@@ -51,24 +53,30 @@ class Line:
         """Keep everybody from writing, for a fork; False when somebody is at work for longer than this."""
         return self._lock.acquire(timeout=seconds)
 
+    def go_on(self) -> None:
+        """Say, in one's turn, that one waits for writers of other processes whose turns go on: who stands behind waits on, too."""
+        self._turns += 1
+
     def leave(self) -> None:
         """Let the next one have its turn."""
         self.writing = None
         self._lock.release()
 
 
-def begin(connection: sqlite3.Connection, patience_s: float) -> None:
+def begin(connection: sqlite3.Connection, patience_s: float, going_on: Callable[[], None] = lambda: None) -> None:
     """Begin a write transaction, after the writers of other processes.
 
     Args:
         connection: With no transaction begun.
         patience_s: Seconds after which somebody who is at work all that time is waited for no more.
+        going_on: Is told, several times within `patience_s`, when others have had their turn.
 
     Raises:
         sqlite3.OperationalError: Another process has been at work for too long, or the file cannot be written.
     """
     began: float | None = None
-    last = seen = 0.0
+    looked = moved = 0.0
+    seen: int | None = None
     (own,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:
@@ -77,20 +85,34 @@ def begin(connection: sqlite3.Connection, patience_s: float) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if not _is_busy(error):
                     raise
                 now = time.monotonic()
                 if began is None:
-                    began, last, seen = now, now + patience_s, _changes(connection)
-                elif now > last:
-                    if (changes := _changes(connection)) == seen:
+                    began = looked = moved = now
+                    seen = _changes(connection)
+                elif now > looked + patience_s / _LOOKS:
+                    looked = now
+                    changes = _changes(connection)
+                    if changes not in (None, seen):
+                        moved, seen = now, changes
+                        going_on()
+                    elif now > moved + patience_s:
                         raise
-                    last, seen = now + patience_s, changes
             time.sleep(max(_LAST_PAUSE_S, _FIRST_PAUSE_S * (1 - (now - began) / _AGEING_S)))
     finally:
         connection.execute(f"PRAGMA busy_timeout = {own:d}")
 
 
-def _changes(connection: sqlite3.Connection) -> int:
-    """Return a number that is another one once somebody else has written."""
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+def _changes(connection: sqlite3.Connection) -> int | None:
+    """Return a number that is another one once somebody else has written; None while nobody may even read."""
+    try:
+        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if _is_busy(error):  # somebody plays a log in that a dead process left, or has the whole file
+            return None
+        raise
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

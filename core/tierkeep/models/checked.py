@@ -15,6 +15,7 @@ from tierkeep.protocols import Embedder, QueryEmbedder
 __all__ = ["CheckedEmbedder", "CheckedQueryEmbedder", "checked"]
 
 _T = TypeVar("_T")
+_PLAIN = "The weather is nice today."
 
 
 class CheckedEmbedder:
@@ -39,9 +40,9 @@ class CheckedEmbedder:
         """The embedder's own.
 
         Raises:
-            ModelError: A server has to be asked for it, and failed.
+            ModelError: A server has to be asked for it, and failed; or it is no text.
         """
-        return self._watched(lambda: self._embedder.identity)
+        return self._watched(self._named)
 
     @property
     def dimension(self) -> int:
@@ -56,7 +57,9 @@ class CheckedEmbedder:
         """Return the vectors of texts, shape (len(texts), dimension).
 
         Raises:
-            ModelError: It failed, or these are no vectors: another number of them, another length, not finite, or nothing but zeros.
+            ModelError: It failed, or these are no vectors: another number of them, another length, not finite, or nothing but zeros. A row
+                of zeros is passed on when a plain sentence gets a vector: then the text says nothing to this embedder, such as digits to
+                one that knows words only. Whoever stores rows leaves it out.
         """
         return self._rows(self._embedder.embed, texts)
 
@@ -65,12 +68,20 @@ class CheckedEmbedder:
 
     def _checked(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         made = np.asarray(rows, np.float32)
-        name, shape = self._embedder.identity, (count, self._embedder.dimension)
+        name, shape = self._named(), (count, self._embedder.dimension)
         if made.shape != shape:
             raise ModelError(f"the embedder {name!r} returned an array of shape {made.shape} for {count} texts, and not of {shape}")
-        if not (np.isfinite(made).all() and made.any(axis=1).all()):
-            raise ModelError(f"the embedder {name!r} returned numbers that are not finite, or nothing but zeros for a text")
+        if not np.isfinite(made).all():
+            raise ModelError(f"the embedder {name!r} returned numbers that are not finite")
+        if not made.any(axis=1).all() and not np.any(self._embedder.embed([_PLAIN])):
+            raise ModelError(f"the embedder {name!r} returned nothing but zeros, also for a plain sentence")
         return made
+
+    def _named(self) -> str:
+        name = self._embedder.identity
+        if not isinstance(name, str):
+            raise ModelError(f"the identity of the embedder is {type(name).__name__} and no text")
+        return name
 
     def _watched(self, work: Callable[[], _T]) -> _T:
         try:

@@ -99,6 +99,8 @@ class Dense:
             return None, ""
         try:
             identity, vector, unrelated = self._embedded(text, allowance)
+            if not vector.any():
+                return None, ""  # the question says nothing to this embedder
             near = self._vectors.near(view, identity, vector, allowance)
             return near._replace(backdrop=unrelated @ vector), ""
         except Late:

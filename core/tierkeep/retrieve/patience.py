@@ -63,6 +63,6 @@ class Patience(Generic[_T]):
         try:
             return future.result(min(seconds, threading.TIMEOUT_MAX))
         except TimeoutError:
-            if future.done():
-                raise  # the work's own
-            raise Late from None
+            if not future.done():
+                raise Late from None
+        return future.result()  # it was done just now, or the error is the work's own
