@@ -51,9 +51,7 @@ class TableTransaction(GuardSide):
     Everything that changes records inside one transaction is one batch: it has one number and is undone as one.
     """
 
-    def __init__(
-        self, connection: Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None
-    ) -> None:
+    def __init__(self, connection: Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None) -> None:
         self.view: View = TableView(self._lend, scope, key)
         self._sealer = Sealer(connection, key)
         self._connection = connection
@@ -358,8 +356,8 @@ class TableTransaction(GuardSide):
         self._check_open()
         with translated(self._where):
             refuse_nul(identity)
-            if not (number := self._number):  # erased while the embedder was at work: its name must not come back
-                return 0
+            if not (number := self._number):
+                return 0  # erased while the embedder was at work: its name must not come back
             stored = vectors.put(self._connection, number, (identity, dimension), rows, upto)
             self._sealer.vectors_of(number, identity, [seq for seq, _ in rows])
             return stored

@@ -72,7 +72,7 @@ class Verbs:
         number, text = number_of(id_), text_by(id_, days != DAYS)
         if days == DAYS:
             return Message(text=text, role="user" if number % 2 == 0 else "assistant", id=id_)
-        return Message(text=text, role="tool", id=id_, origin=Origin.web(f"https://site{number % 5}.example/{number}"))
+        return Message(text=text, role="tool", id=id_, origin=Origin.web(f"https://site{number // 50 % 5}.example/{number}"))
 
     def begin_add(self, user: str, count: int, days: float = DAYS) -> tuple[dict[str, Any], list[Message], str]:
         """Journal what is about to be added; return the line, the messages and their conversation."""
