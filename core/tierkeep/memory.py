@@ -93,6 +93,7 @@ class Memory(Operations):
         from tierkeep.retrieve.containing import Containing
         from tierkeep.retrieve.indexes import ScopeIndexes
         from tierkeep.retrieve.items import ItemShelf
+        from tierkeep.retrieve.shelf import Room
         from tierkeep.retrieve.vectors import ExactVectors
         from tierkeep.skills import Skills
 
@@ -108,13 +109,14 @@ class Memory(Operations):
         self._keeping = Keeping(settings.retention, clock)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        self._containing = Containing(indexes := ScopeIndexes(settings.index_bytes))
+        self._room = room = Room(settings.index_bytes)
+        self._containing = Containing(indexes := ScopeIndexes(room))
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
-        near = vectors or (None if embedder is None else ExactVectors(settings.embedding.index_bytes))
-        self._items = ItemShelf(settings, embedder, near)
+        near = ExactVectors(settings.embedding.index_bytes) if vectors is None and embedder is not None else vectors
+        self._items = ItemShelf(settings, embedder, near, room)
         kept = self._keeping.guarding(guard, ledger)
-        self._parts = parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, comparing)
+        self._parts = parts = Parts(settings, counter, kept, self._skills, embedder, near, reranker, sifting, indexes, room, comparing)
         self._preset = self._keeping.into(build(preset, parts))
         self._reader = Reader(settings, ForwardClock(clock), origin_of)
         self._accounts = Accounts()
@@ -265,10 +267,9 @@ class Memory(Operations):
         return {**self._ledger.stats(), "failures": failures}
 
     def held(self) -> dict[str, int]:
-        """Return the bytes that indexes of recently used scopes hold in this process: of words, and of vectors. `Settings` bounds both."""
-        parts = self._parts
-        vectors = getattr(parts.vectors, "nbytes", None)
-        return {"words": 0 if parts.indexes is None else parts.indexes.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
+        """Return the bytes of indexes in this process: "words" (`Settings.index_bytes` bounds it), "vectors" (`embedding.index_bytes`)."""
+        vectors = getattr(self._parts.vectors, "nbytes", None)
+        return {"words": self._room.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""

@@ -24,6 +24,7 @@ from tierkeep.retrieve.indexes import ScopeIndexes
 from tierkeep.retrieve.records import RecordSearch
 from tierkeep.retrieve.rerank import Reranking
 from tierkeep.retrieve.search import Search
+from tierkeep.retrieve.shelf import Room
 from tierkeep.retrieve.vectors import ExactVectors
 from tierkeep.route.cascade import CascadeRouter
 from tierkeep.route.constant import ConstantRouter
@@ -85,6 +86,7 @@ class Parts:
         vectors: Searches them; exactly and in memory when None.
         reranker: Reads the best hits again (`auto`, `memflow`); None without one.
         indexes: The lexical indexes of recently used scopes; new ones when None.
+        room: Memory that indexes of words share; `Settings.index_bytes` for each when None.
         sifter: The skills of a small model that ranks conversations before anything of them is read (`auto`, `memflow`: MemSifter); None
             without one.
         consensus: Compares what was retrieved before it is shown; None for no comparison.
@@ -99,6 +101,7 @@ class Parts:
     reranker: Reranker | None = None
     sifter: Skills | None = None
     indexes: ScopeIndexes | None = None
+    room: Room | None = None
     consensus: Consensus | None = None
 
 
@@ -143,7 +146,7 @@ def memflow(parts: Parts) -> Preset:
 def hymem(parts: Parts) -> Preset:
     """Return HyMem: key sentences first, whole segments when they do not suffice, and reflection on the answer (tiers spec, section 2)."""
     settings, skills, own = parts.settings, parts.skills, parts.settings.hymem
-    records = RecordSearch(settings.index_bytes, settings.retrieval)
+    records = RecordSearch(parts.room or settings.index_bytes, settings.retrieval)
     search = _search(parts)
     derived = DerivedSearch(records, search, settings.retrieval.source)
     undistilled = Undistilled(search, "hymem")
@@ -173,7 +176,7 @@ def hymem(parts: Parts) -> Preset:
 def dmem(parts: Parts) -> Preset:
     """Return D-Mem: the facts of each speaker first, all that was said when a gate refuses that answer (tiers spec, section 3)."""
     settings, skills, own = parts.settings, parts.skills, parts.settings.dmem
-    records, search = RecordSearch(settings.index_bytes, settings.retrieval), _search(parts)
+    records, search = RecordSearch(parts.room or settings.index_bytes, settings.retrieval), _search(parts)
     extractor = FactExtractor(records, own, skills, ProfileRules(settings.profile))
     updating = UpdateReconciler(extractor, records, own, skills)
     deriver = Deriver("facts", frozenset({"fact"}), PairSegmenter(), (extractor,), updating, deferred=True)
@@ -222,7 +225,8 @@ def _search(parts: Parts) -> Search:
     settings = parts.settings
     dense = None
     if parts.embedder is not None:
-        dense = Dense(parts.embedder, parts.vectors or ExactVectors(settings.embedding.index_bytes))
+        vectors = ExactVectors(settings.embedding.index_bytes) if parts.vectors is None else parts.vectors
+        dense = Dense(parts.embedder, vectors)
     indexes = ScopeIndexes(settings.index_bytes) if parts.indexes is None else parts.indexes  # an empty one is false
     return Search(indexes, settings.retrieval, dense)
 

@@ -609,7 +609,7 @@ class Settings(_Group):
 
     Attributes:
         timezone: IANA zone in which times without an offset are read.
-        index_bytes: Memory that the lexical indexes of recently used scopes may hold together (ours).
+        index_bytes: Memory that the lexical indexes of recently used scopes (of events, records and items) may hold together (ours).
         answer_items: Best evidence items that the extractive answerer looks at (tiers 5.3.6: top 3 for dates, top 10 else).
     """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tierkeep import Memory, Settings
 from tierkeep.guard.amemguard.paths import ScopedCache
+from tierkeep.items import Items
 from tierkeep.models.doubles import HashEmbedder
 from tierkeep.records import Scope
 from tierkeep.settings import EmbeddingSettings
@@ -24,6 +25,23 @@ def test_indexes_of_many_owners_stay_within_their_bounds(tmp_path: Path) -> None
             held.append(memory.held())
         assert 0 < held[0]["words"] < held[3]["words"] and 0 < held[0]["vectors"] < held[3]["vectors"]
         assert all(one["words"] <= _BYTES and one["vectors"] <= _BYTES for one in held)
+
+
+def test_events_records_and_items_share_one_bound(tmp_path: Path) -> None:
+    """Each kind of index with a bound of its own would hold several times what the setting allows."""
+    texts = ["My sister Ana moved to Porto in May.", "The boat lies in the old harbour.", "I sold the red bicycle to Bo."]
+    held = []
+    with Memory.open(tmp_path, settings=Settings(index_bytes=_BYTES), preset="hymem", derive="with_write") as memory:
+        for number in range(40):
+            owner = memory.scope(user=f"owner-{number}")
+            owner.add(texts)
+            items = Items(owner)
+            items.put(("boats",), "osprey", {"berth": number})
+            assert owner.recall("Where does the boat lie?").items
+            assert items.search(("boats",), query="osprey berth")
+            held.append(memory.held()["words"])
+    assert held[0] < held[1] < _BYTES and max(held) <= _BYTES
+    assert max(held) > _BYTES / 2  # otherwise nothing was bounded
 
 
 def test_the_gate_and_the_search_share_an_index(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_forked_process_does_not_wait_for_threads_it_does_not_have() -> None:
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with indexes.use(cast("View", told), allowed()), indexes._shelf._lock:
+        with indexes.use(cast("View", told), allowed()), indexes._shelf._room._lock:
             taken.set()
             done.wait(30)
 

@@ -386,7 +386,7 @@ def test_a_forked_process_makes_its_own(tmp_path: Any) -> None:
         with ledger.transaction(ANA) as tx:
             source = tx.append([draft("said")])[0].event.id
             tx.apply([Op(op="add", record=record("r1", source, text="bicycle"))])
-        with search._shelf.take((ANA.partition, "fact"), None), search._shelf._lock:
+        with search._shelf.take((ANA.partition, "fact"), None), search._shelf._room._lock:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)  # a child that waits for ever is killed, and its parent says so

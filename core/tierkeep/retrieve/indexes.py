@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tierkeep.allowance import Allowance
 from tierkeep.protocols import View
 from tierkeep.retrieve.index import ScopeIndex
-from tierkeep.retrieve.shelf import Shelf, Slot
+from tierkeep.retrieve.shelf import Room, Shelf, Slot
 
 __all__ = ["Lent", "ScopeIndexes"]
 
@@ -30,11 +30,12 @@ class ScopeIndexes:
     An index is derived: when the ledger says that something it holds may have gone (its generation changed), it is built anew.
 
     Args:
-        max_bytes: Memory that all indexes together may hold. The one in use is never dropped, however large.
+        room: Memory that all indexes together may hold, a number of bytes or shared with others. The one in use is never dropped, however
+            large.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._shelf: Shelf[tuple[str, str, str], ScopeIndex] = Shelf(max_bytes, ScopeIndex)
+    def __init__(self, room: Room | int) -> None:
+        self._shelf: Shelf[tuple[str, str, str], ScopeIndex] = Shelf(room, ScopeIndex)
 
     @contextmanager
     def use(self, view: View, allowance: Allowance) -> Iterator[Lent]:

@@ -18,7 +18,7 @@ from tierkeep.retrieve.dense import Dense
 from tierkeep.retrieve.fusion import score
 from tierkeep.retrieve.question import read_question
 from tierkeep.retrieve.record_index import RecordIndex
-from tierkeep.retrieve.shelf import Shelf, Slot
+from tierkeep.retrieve.shelf import Room, Shelf, Slot
 from tierkeep.settings import Settings
 
 __all__ = ["HeldItem", "ItemShelf"]
@@ -153,14 +153,15 @@ class ItemShelf:
     """Gives an owner's items and ranks them. Threads may share it.
 
     Args:
-        settings: Weights of retrieval, and the memory that the items of all owners may hold.
+        settings: Weights of retrieval, and the memory that the items of all owners may hold where there is no `room`.
         embedder: Makes the vectors of the events behind them; None without one.
         vectors: Where those are searched; needed with an embedder.
+        room: Memory that they share with other indexes; one of their own when None.
     """
 
-    def __init__(self, settings: Settings, embedder: Embedder | None, vectors: VectorIndex | None) -> None:
+    def __init__(self, settings: Settings, embedder: Embedder | None, vectors: VectorIndex | None, room: Room | None = None) -> None:
         self._settings = settings.retrieval
-        self._shelf: Shelf[tuple[str, str, str], _Table] = Shelf(settings.index_bytes, _Table)
+        self._shelf: Shelf[tuple[str, str, str], _Table] = Shelf(room or settings.index_bytes, _Table)
         self._dense = None if embedder is None or vectors is None else Dense(embedder, vectors)
 
     def ordered(self, view: View) -> Sequence[HeldItem]:

@@ -22,7 +22,7 @@ from tierkeep.retrieve.fusion import confidence, rank, score
 from tierkeep.retrieve.question import read_question
 from tierkeep.retrieve.record_index import RecordIndex
 from tierkeep.retrieve.search import Found
-from tierkeep.retrieve.shelf import Shelf, Slot
+from tierkeep.retrieve.shelf import Room, Shelf, Slot
 from tierkeep.settings import RetrievalSettings
 
 __all__ = ["Neighbour", "RecordSearch"]
@@ -39,12 +39,12 @@ class RecordSearch:
     """Lexical search over the active records of one kind. Several threads may use one.
 
     Args:
-        max_bytes: Memory that all indexes together may hold.
+        room: Memory that all indexes together may hold, a number of bytes or shared with others.
         settings: Weights of retrieval.
     """
 
-    def __init__(self, max_bytes: int, settings: RetrievalSettings) -> None:
-        self._shelf: Shelf[tuple[tuple[str, str, str], str], RecordIndex] = Shelf(max_bytes, RecordIndex)
+    def __init__(self, room: Room | int, settings: RetrievalSettings) -> None:
+        self._shelf: Shelf[tuple[tuple[str, str, str], str], RecordIndex] = Shelf(room, RecordIndex)
         self._settings = settings
 
     def __call__(
