@@ -124,7 +124,7 @@ def test_a_wrong_password(own_postgres: Any) -> None:
         connection.execute(f"CREATE ROLE ana LOGIN PASSWORD '{SECRET}'")
     rules = own_postgres.folder / "data" / "pg_hba.conf"
     rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
-    own_postgres._control("reload")
+    own_postgres.control("reload")
     time.sleep(0.3)
     with pytest.raises(StoreUnavailable, match="refused the password") as caught:
         opened(own_postgres.address("x", user="ana:wrongpass"))

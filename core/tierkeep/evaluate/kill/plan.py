@@ -68,7 +68,7 @@ def carried_out(order: Order, told: Callable[[int, str], None]) -> Iterator[Row]
         for place, ((store, kind), share) in enumerate(zip(pairs, shares, strict=True)):
             folder = order.folder / f"{place}"
             folder.mkdir()
-            address = server.address if server is not None and store == "postgres" else store
+            address = server.url if server is not None and store == "postgres" else store
             stores: Stores = Folders(folder) if store == "sqlite" else Schemas(address, folder)
             moments = random.Random(f"{order.seed}/{store}/{kind.name}")  # noqa: S311 - reproducible moments, not secrets
             killing = share // _SERVER_SHARE if store == "postgres" else 0
