@@ -59,7 +59,7 @@ def _used(store: str) -> bool:
     """Return whether there is anything in a place that could be somebody's."""
     if "://" in store:
         with Memory.open(store, derive="on_request") as memory:
-            return memory.stats()["scopes"] > 0
+            return bool(memory.stats()["scopes"])
     place = Path(store)
     return any(place.iterdir()) if place.is_dir() else place.exists()
 
