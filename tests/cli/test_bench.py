@@ -53,6 +53,11 @@ def test_bench_kill_finds_nothing_lost(shell: Any) -> None:
     assert "no write path 'nonsense'" in shell.error("bench", "kill", "--paths", "nonsense", code=2)["message"]
 
 
+def test_bench_soak_takes_nothing_that_could_be_somebodys(shell: Any, file: Callable[..., str]) -> None:
+    """It erases owners."""
+    assert "is not empty" in shell.error("bench", "soak", "--store", file("a.db", ""), code=2)["message"]
+
+
 def test_bench_tiers_route_and_gate_print_one_document(shell: Any, file: Callable[..., str]) -> None:
     data = file("a.json", _data())
     tiers = shell.json("bench", "tiers", "--data", data, "--presets", "memflow, auto")

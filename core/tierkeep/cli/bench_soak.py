@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tierkeep import Memory
 from tierkeep.cli.bench_run import JsonOption, module, run, ticking
 from tierkeep.cli.output import Output, facts, literal
 from tierkeep.errors import InputError
@@ -42,7 +43,7 @@ def soak(
     """
 
     def measure(out: Output) -> dict[str, Any]:
-        if store is not None and "://" not in store and Path(store).exists() and any(Path(store).iterdir()):
+        if store is not None and _used(store):
             raise InputError(f"{store} is not empty; a soak forgets and erases, so give it a store of its own", field="store")
         with ticking(out, "soak") as tick:
             report: dict[str, Any] = module("soak").soak(
@@ -52,6 +53,15 @@ def soak(
         return report
 
     run(as_json, measure, show)
+
+
+def _used(store: str) -> bool:
+    """Return whether there is anything in a place that could be somebody's."""
+    if "://" in store:
+        with Memory.open(store, derive="on_request") as memory:
+            return bool(memory.stats()["scopes"])
+    place = Path(store)
+    return any(place.iterdir()) if place.is_dir() else place.exists()
 
 
 def show(report: Mapping[str, Any]) -> list[RenderableType]:
