@@ -109,8 +109,7 @@ class Memory(Operations):
         self._keeping = Keeping(settings.retention, clock)
         self._reranker = reranker
         sifting = None if sifter is None else Skills(sifter, counter, clock)
-        self._room = room = Room(settings.index_bytes)
-        self._containing = Containing(indexes := ScopeIndexes(room))
+        self._containing = Containing(indexes := ScopeIndexes(room := Room(settings.index_bytes)))
         self._lessons = Lessons(settings.amemguard, embedder)
         comparing = _consensus(consensus, settings, self._skills, self._lessons)
         near = ExactVectors(settings.embedding.index_bytes) if vectors is None and embedder is not None else vectors
@@ -269,7 +268,7 @@ class Memory(Operations):
     def held(self) -> dict[str, int]:
         """Return the bytes of indexes in this process: "words" (`Settings.index_bytes` bounds it), "vectors" (`embedding.index_bytes`)."""
         vectors = getattr(self._parts.vectors, "nbytes", None)
-        return {"words": self._room.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
+        return {"words": 0 if self._parts.room is None else self._parts.room.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""

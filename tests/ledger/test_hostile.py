@@ -135,6 +135,7 @@ def test_sql_in_a_question_finds_what_its_words_find() -> None:
 #: (module, the statement's source): why it is not a plain constant. Values are bound everywhere.
 BUILT = {
     ("connections", "f'PRAGMA {pragma}'"): "the pragmas of `_configure`, and two numbers of ours",
+    ("line", "f'PRAGMA busy_timeout = {own:d}'"): "a number",
     ("ops", "INSERT"): "made of the constant RECORD_COLUMNS",
     ("ops", "_REPLACE"): "made of the constant RECORD_COLUMNS",
     ("schema", "f'PRAGMA application_id = {APPLICATION_ID:d}'"): "a constant number",
