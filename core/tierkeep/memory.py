@@ -267,8 +267,8 @@ class Memory(Operations):
 
     def held(self) -> dict[str, int]:
         """Return the bytes of indexes in this process: "words" (`Settings.index_bytes` bounds it), "vectors" (`embedding.index_bytes`)."""
-        vectors = getattr(self._parts.vectors, "nbytes", None)
-        return {"words": 0 if self._parts.room is None else self._parts.room.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
+        words, vectors = self._parts.room, getattr(self._parts.vectors, "nbytes", None)
+        return {"words": 0 if words is None else words.nbytes(), "vectors": int(vectors()) if callable(vectors) else 0}
 
     def describe(self) -> dict[str, str]:
         """Return what is active: preset, store, tokenizer, embedder, chat model."""
