@@ -40,14 +40,17 @@ class Background:
     Args:
         name: Of the thread, and in the log.
         work: What to do for a scope; it looks at `closed` between its steps.
+        gather_s: Seconds from a first scope to the work on it. Who writes often is then worked for now and then, and not between any two
+            writes; who waits, or closes, ends the pause.
 
     Attributes:
         failed: How often the work failed.
     """
 
-    def __init__(self, name: str, work: Callable[[Scope], object]) -> None:
+    def __init__(self, name: str, work: Callable[[Scope], object], *, gather_s: float = 0.0) -> None:
         self._name = name
         self._work = work
+        self._gather_s = gather_s
         self.failed = 0
         self._last_failure: type[Exception] | None = None
         self._start_anew()
@@ -57,6 +60,7 @@ class Background:
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: OrderedDict[tuple[str, str, str], Scope] = OrderedDict()
+        self._hurry = threading.Event()
         self._worker: threading.Thread | None = None
         self._stop = False
 
@@ -115,6 +119,8 @@ class Background:
         """Wait until there is nothing more to do; return whether it came to that, in time and before `close`."""
         self._after_fork()
         with self._changed:
+            if self._waiting:
+                self._hurry.set()
             self._changed.wait_for(lambda: self._stop or not self._waiting, timeout_s)
             return not self._waiting
 
@@ -123,6 +129,7 @@ class Background:
         self._after_fork()
         with self._changed:
             self._stop = True
+            self._hurry.set()
             worker = self._worker
             self._changed.notify_all()
         if worker is not None and worker is not threading.current_thread():
@@ -148,19 +155,31 @@ class Background:
     def _work_in_turn(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stop)
+                if not self._waiting:
+                    self._hurry.clear()
+                    self._changed.wait_for(lambda: self._waiting or self._stop)
+            if self._gather_s:
+                self._hurry.wait(self._gather_s)  # not for `_changed`: every write would wake this thread
+            with self._changed:
                 if self._stop:
                     return
-                key, scope = next(iter(self._waiting.items()))
-                self._waiting[key] = scope
-            try:
-                self._work(scope)
-                self._last_failure = None
-            except TierkeepError as error:
-                self._say(error)
-            finally:
-                with self._changed:
-                    # Noticed again meanwhile: the entry is another object, and stays. So does what a close has broken off.
-                    if self._waiting.get(key) is scope and not self._stop:
-                        del self._waiting[key]
-                    self._changed.notify_all()
+                keys = list(self._waiting)
+            for key in keys:
+                if self._stop:
+                    return
+                self._work_on(key)
+
+    def _work_on(self, key: tuple[str, str, str]) -> None:
+        with self._changed:
+            scope = self._waiting[key]
+        try:
+            self._work(scope)
+            self._last_failure = None
+        except TierkeepError as error:
+            self._say(error)
+        finally:
+            with self._changed:
+                # Noticed again meanwhile: the entry is another object, and stays. So does what a close has broken off.
+                if self._waiting.get(key) is scope and not self._stop:
+                    del self._waiting[key]
+                self._changed.notify_all()

@@ -46,7 +46,7 @@ class Indexing:
         self._clock = clock
         self._when = when
         self._identity: str | None = None
-        self._background = Background("tierkeep-index", self.run)
+        self._background = Background("tierkeep-index", self.run, gather_s=settings.gather_s)
 
     @property
     def failed(self) -> int:

@@ -237,6 +237,8 @@ class EmbeddingSettings(_Group):
         part_bytes: A longer text gets several vectors, one for each part of about this many bytes (ours: what a window of 256 word pieces
             holds; encoders cut the rest off without a word).
         most_parts: Vectors of one event; what lies beyond is found by its words only (ours: some 30 kB).
+        gather_s: Seconds from a write to the work on its vectors in the background, so that many writes are worked on together (ours: a
+            tenth of what a person takes to read an answer; until then, words find it).
         index_bytes: Memory that the vectors of recently used scopes may hold together. A scope that is larger alone is read from the store
             for each question: slower, and never more memory.
     """
@@ -244,6 +246,7 @@ class EmbeddingSettings(_Group):
     batch: int = Field(default=128, ge=1)
     part_bytes: int = Field(default=1_000, ge=64)
     most_parts: int = Field(default=32, ge=1)
+    gather_s: float = Field(default=0.05, ge=0)
     index_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
 
 
