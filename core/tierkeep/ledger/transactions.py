@@ -52,7 +52,7 @@ class TableTransaction(GuardSide):
     """
 
     def __init__(self, connection: Connection, scope: Scope, clock: Clock, where: str | None, key: StoreKey | None = None) -> None:
-        self.view: View = TableView(self._lend, scope, key)
+        self.view: View = TableView(self._lend, scope, key, lambda: self._number)
         self._sealer = Sealer(connection, key)
         self._connection = connection
         self._scope = scope

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tierkeep.ledger import lexicon, scopes, vectors
@@ -48,18 +48,17 @@ class TableView:
         lend: Gives a connection for one short read.
         scope: Whose memory.
         key: The key of a sealed store: rows whose code does not hold are left out.
+        number: The scope's number, where a transaction knows it; looked up for each read otherwise.
     """
 
-    def __init__(
-        self, lend: Lend, scope: Scope, key: StoreKey | None = None
-    ) -> None:
+    def __init__(self, lend: Lend, scope: Scope, key: StoreKey | None = None, number: Callable[[], int] | None = None) -> None:
         self._lend = lend
         self._key = key
+        self._known = number
         self.scope = scope
 
     def _number(self, connection: Connection) -> int:
-        """Return the scope's number."""
-        return scopes.find(connection, self.scope)
+        return scopes.find(connection, self.scope) if self._known is None else self._known()
 
     @property
     def generation(self) -> int:

@@ -84,7 +84,7 @@ class _Tables(TableTransaction):
 
     def __init__(self, session: Session, scope: Scope, clock: Clock, where: str, numbers: _Numbers) -> None:
         super().__init__(session, scope, clock, where)
-        self.view: View = PostgresView(self._lend, scope, lambda: self._number)
+        self.view: View = PostgresView(self._lend, scope, number=lambda: self._number)
         self._session = session
         self._drawn = numbers
         session.scope = self._number
@@ -149,7 +149,7 @@ class PostgresTransaction:
         self._open = True
         self._attempts = 0
         self._session, self._tables, self._before = self._begun()
-        self.view: View = PostgresView(self._lend, scope, lambda: self._tables.number)
+        self.view: View = PostgresView(self._lend, scope, number=lambda: self._tables.number)
 
     def _begun(self) -> tuple[Session, _Tables, _State]:
         session = self._connections.begin(self._scope)

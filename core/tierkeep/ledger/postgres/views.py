@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tierkeep.ledger import vectors
-from tierkeep.ledger.engine import Connection, Lend
+from tierkeep.ledger.engine import Lend
 from tierkeep.ledger.postgres.vectors import unpack
 from tierkeep.ledger.views import TableView
 from tierkeep.protocols import VectorPage
-from tierkeep.records import Scope
 
 __all__ = ["PostgresView"]
 
 
 class PostgresView(TableView):
-    """Read-only window on one scope (`tierkeep.protocols.View`).
-
-    Args:
-        lend: Gives a connection for one short read.
-        scope: Whose memory.
-        number: The scope's number, where a transaction knows it: asking the server is a round trip.
-    """
-
-    def __init__(self, lend: Lend, scope: Scope, number: Callable[[], int] | None = None) -> None:
-        super().__init__(lend, scope)
-        self._known = number
-
-    def _number(self, connection: Connection) -> int:
-        return super()._number(connection) if self._known is None else self._known()
+    """Read-only window on one scope (`tierkeep.protocols.View`)."""
 
     @property
     def lend(self) -> Lend:
