@@ -56,3 +56,11 @@ def test_what_is_noticed_during_the_work_is_worked_on_again() -> None:
     assert background.wait(30)
     assert worked == ["ana", "ana"]
     background.close()
+
+
+def test_who_is_named_without_end_is_worked_on_all_the_same() -> None:
+    worked = threading.Event()
+    background = Background("put off", lambda scope: worked.set(), gather_s=0.01)
+    while not worked.wait(0.001):
+        background.enqueue(ANA)
+    background.close()

@@ -18,6 +18,7 @@ __all__ = ["Background", "WhileOpen"]
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_PAUSES = 20
 
 
 class WhileOpen(Allowance):
@@ -40,8 +41,8 @@ class Background:
     Args:
         name: Of the thread, and in the log.
         work: What to do for a scope; it looks at `closed` between its steps.
-        gather_s: Seconds from a first scope to the work on it. Who writes often is then worked for now and then, and not between any two
-            writes; who waits, or closes, ends the pause.
+        gather_s: Seconds without a new name after which the work begins, so that it does not come between two writes of a burst; it is put
+            off twenty times as long at most. Who waits, or closes, has it begin at once.
 
     Attributes:
         failed: How often the work failed.
@@ -60,6 +61,7 @@ class Background:
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: OrderedDict[tuple[str, str, str], Scope] = OrderedDict()
+        self._named = 0
         self._hurry = threading.Event()
         self._worker: threading.Thread | None = None
         self._stop = False
@@ -111,6 +113,7 @@ class Background:
         self._after_fork()
         with self._changed:
             self._waiting[scope.partition] = scope.model_copy(update={"session": None})
+            self._named += 1
             if self._worker is None:
                 self._start()
             self._changed.notify_all()
@@ -158,8 +161,7 @@ class Background:
                 if not self._waiting:
                     self._hurry.clear()
                     self._changed.wait_for(lambda: self._waiting or self._stop)
-            if self._gather_s:
-                self._hurry.wait(self._gather_s)  # not for `_changed`: every write would wake this thread
+            self._gather()
             with self._changed:
                 if self._stop:
                     return
@@ -168,6 +170,13 @@ class Background:
                 if self._stop:
                     return
                 self._work_on(key)
+
+    def _gather(self) -> None:
+        """Wait until nobody has been named for a while, not for `_changed`: every write would wake this thread."""
+        for _ in range(_PAUSES if self._gather_s else 0):
+            before = self._named
+            if self._hurry.wait(self._gather_s) or self._named == before:
+                return
 
     def _work_on(self, key: tuple[str, str, str]) -> None:
         with self._changed:

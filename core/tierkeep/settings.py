@@ -237,8 +237,8 @@ class EmbeddingSettings(_Group):
         part_bytes: A longer text gets several vectors, one for each part of about this many bytes (ours: what a window of 256 word pieces
             holds; encoders cut the rest off without a word).
         most_parts: Vectors of one event; what lies beyond is found by its words only (ours: some 30 kB).
-        gather_s: Seconds from a write to the work on its vectors in the background, so that many writes are worked on together (ours: a
-            tenth of what a person takes to read an answer; until then, words find it).
+        gather_s: Seconds without a write after which vectors are made in the background; twenty times that at the latest, however many come
+            (ours: what passes between two turns is longer, what passes in a burst shorter). Until then, words find what is new.
         index_bytes: Memory that the vectors of recently used scopes may hold together. A scope that is larger alone is read from the store
             for each question: slower, and never more memory.
     """
