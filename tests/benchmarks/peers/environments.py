@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import tierkeep
+
 HERE = Path(__file__).parent
 _VERSIONS = """
 import importlib.metadata, json, platform, sys
@@ -59,7 +61,7 @@ def installed(package: str) -> bool:
 
 
 def versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of distributions in an environment, and of its Python."""
+    """Return the versions of distributions in an environment, and of its Python; tierkeep's is that of its code."""
     done = subprocess.run([str(python), "-c", _VERSIONS, *packages], capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
-    return found
+    return found | ({"tierkeep": tierkeep.__version__} if "tierkeep" in packages else {})
