@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,8 @@ class EstimateCounter:
 class TiktokenCounter:
     """Counts tokens exactly with one of tiktoken's vocabularies, from files on this machine.
 
+    They are read at the first count, which takes a third of a second: who opens a memory and asks nothing does not wait for it.
+
     Args:
         encoding: `o200k_base` or `cl100k_base`.
 
@@ -69,7 +71,7 @@ class TiktokenCounter:
 
     def __init__(self, encoding: str = "o200k_base") -> None:
         self.name = encoding
-        self._encoding = _load(encoding)
+        self._folder = _folder_of(encoding)
         self._count = lru_cache(maxsize=65_536)(self._count_uncached)
 
     def count(self, text: str) -> int:
@@ -90,6 +92,10 @@ class TiktokenCounter:
                 total += self.count(f"{run}\n")
                 begun = place
         return total + self.count("\n".join(lines[begun:]))
+
+    @cached_property
+    def _encoding(self) -> tiktoken.Encoding:
+        return _load(self.name, self._folder)
 
     def _count_uncached(self, text: str) -> int:
         plain = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
@@ -125,7 +131,7 @@ def _candidate_folders() -> list[Path]:
     return folders
 
 
-def _load(encoding: str) -> tiktoken.Encoding:
+def _folder_of(encoding: str) -> Path:
     if importlib.util.find_spec("tiktoken") is None:
         raise MissingExtraError("Counting tokens exactly", extra="tokens")
     folder = find_vocabulary(encoding)
@@ -134,6 +140,10 @@ def _load(encoding: str) -> tiktoken.Encoding:
             f"no vocabulary of {encoding!r} on this machine: put tiktoken's cached file into a folder and name it in "
             "TIKTOKEN_CACHE_DIR, or install a package that ships it (llama-index-core does), or use EstimateCounter"
         )
+    return folder
+
+
+def _load(encoding: str, folder: Path) -> tiktoken.Encoding:
     import tiktoken
 
     # tiktoken takes the cache folder from the environment only; the lock keeps two loads from mixing theirs.
