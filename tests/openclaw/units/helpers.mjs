@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,7 +21,10 @@ export function workerOf(test, { manner = "", backoff = SOON, command = process.
   const journal = path.join(folder, "journal");
   const log = logOf();
   const worker = new Worker({ command, args: [DOUBLE, journal, manner], cwd: folder }, log, backoff);
-  test.after(() => worker.stop());
+  test.after(async () => {
+    await worker.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
   const lines = () => (existsSync(journal) ? readFileSync(journal, "utf8").trim().split("\n") : []);
   return {
     worker,
