@@ -27,7 +27,7 @@ __all__ = ["Connections", "Durability", "translated"]
 Durability = Literal["normal", "full"]
 
 _FORK_WAIT_S = 2.0  # a fork waits this long for other threads' calls to end; then those connections are left behind
-_CACHE_KIB = 8192
+_CACHE_KIB = 2048  # of pages, for each connection, and each thread has one: with 8192 none of recall, add and forget was faster
 _CLOSED = "This ledger is closed (an in-memory one does not follow a fork). Open it again."
 
 _DAMAGED = "{store} is damaged ({error}). Keep the file, and restore from a backup or an export; `tierkeep verify` names what is wrong."
