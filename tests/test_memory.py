@@ -55,7 +55,7 @@ def test_a_ledger_of_an_older_tierkeep_is_refused_when_the_memory_is_opened() ->
     """Usual cause: its views lack what was added since, and the first question fails in the middle."""
 
     class OldView:
-        def term_rows(self, after_seq: int = 0) -> Iterator[Any]:
+        def sessions(self, after_seq: int = 0) -> Iterator[Any]:
             return iter(())
 
     class OldLedger(SqliteLedger):

@@ -33,7 +33,6 @@ from tierkeep.records import (
     Scope,
     Step,
     TermPage,
-    TermRow,
     Verdict,
     VerifyReport,
 )
@@ -350,10 +349,6 @@ class View(Protocol):
 
     def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
         """Yield what a lexical index needs of each event, in ledger order, in pages of columns (`TermPage.of` makes one of rows)."""
-        ...
-
-    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        """Yield the rows of `term_pages` one by one."""
         ...
 
     def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:

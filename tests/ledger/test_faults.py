@@ -189,7 +189,7 @@ def noticed(path: Path) -> bool:
             found = False
             for use in (
                 lambda: snapshot(ledger, ANA),
-                lambda: list(ledger.view(ANA).term_rows()),
+                lambda: list(ledger.view(ANA).term_pages()),
                 lambda: ledger.view(ANA).sessions(),
                 lambda: ledger.history(ANA, "r3"),
                 lambda: ledger.sweep(["word"]),

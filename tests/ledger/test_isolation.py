@@ -16,6 +16,7 @@ from tierkeep.errors import InputError, NotFoundError, OpRefused, ScopeError, Ti
 from tierkeep.ledger import Seal, SqliteLedger
 from tierkeep.records import PARENTS, Authority, GuardEntry, Op, Scope
 from tierkeep.testing.clock import FixedClock
+from tierkeep.testing.ledger_under_test import term_rows
 from tierkeep.testing.store import draft, record
 
 OWNERS = 200
@@ -121,7 +122,7 @@ class Crowd:
         if kind == 5:
             return repr(view.get([pick, self.fuzzed_id()]))
         if kind == 6:
-            return repr([row.session for row in view.term_rows()]) + repr(view.sessions()) + repr(view.changes())
+            return repr([row.session for row in term_rows(view)]) + repr(view.sessions()) + repr(view.changes())
         if kind == 7:
             return repr([page.seqs for page in view.vectors("m")]) + repr(view.quarantined())
         if kind == 8:

@@ -16,6 +16,7 @@ from tierkeep.ledger.postgres.ledger import PostgresLedger
 from tierkeep.protocols import Ledger
 from tierkeep.records import Authority, Op, Origin, Scope
 from tierkeep.testing.clock import FixedClock
+from tierkeep.testing.ledger_under_test import term_rows
 from tierkeep.testing.store import draft, record
 
 SCOPES = (Scope(user="a"), Scope(user="b"))
@@ -234,7 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for scope, oracle in self.oracles.items():
             view = self.ledger.view(scope)
             assert {event.id: event.text for event in view.scan()} == oracle.events
-            assert [row.seq for row in view.term_rows()] == [event.seq for event in view.scan()]
+            assert [row.seq for row in term_rows(view)] == [event.seq for event in view.scan()]
             found = view.records(status=None)
             assert [r.id for r in found] == list(oracle.records)
             for r in found:

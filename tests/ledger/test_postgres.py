@@ -38,7 +38,7 @@ from tierkeep.ledger.postgres.vectors import as_text
 from tierkeep.models.doubles import HashEmbedder
 from tierkeep.records import Op, Scope
 from tierkeep.testing.clock import FixedClock
-from tierkeep.testing.ledger_under_test import ANA, BOB, draft, record, snapshot
+from tierkeep.testing.ledger_under_test import ANA, BOB, draft, record, snapshot, term_rows
 
 SECRET = "hunter2-and-more"  # noqa: S105 - no password of anything
 
@@ -324,11 +324,11 @@ def test_events_and_the_chain_cannot_be_rewritten(postgres: Any, ledger: Postgre
 
 def test_terms_of_another_analysis_are_made_again(postgres: Any, ledger: PostgresLedger) -> None:
     append(ledger, "I moved to Lisbon", scope=ANA)
-    before = [row.terms.tolist() for row in ledger.view(ANA).term_rows()]
+    before = [row.terms.tolist() for row in term_rows(ledger.view(ANA))]
     generation = ledger.view(ANA).generation
     administer(postgres, ledger, "UPDATE lexicon SET terms = ''", "UPDATE counters SET value = 0 WHERE name = 'analysis'")
     with PostgresLedger(ledger._address, clock=FixedClock()) as again:
-        assert [row.terms.tolist() for row in again.view(ANA).term_rows()] == before
+        assert [row.terms.tolist() for row in term_rows(again.view(ANA))] == before
         assert again.view(ANA).generation != generation and again.verify().ok
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class Sessions:
     """The session of each event that is sent, as a number; events are asked for in ledger order."""
 
     def __init__(self, view: View, after_seq: int) -> None:
-        self._rows = view.term_rows(after_seq)
+        self._rows = chain.from_iterable(page.rows() for page in view.term_pages(after_seq))
         self._seq, self._session = after_seq, 0
 
     def of(self, seq: int) -> int:

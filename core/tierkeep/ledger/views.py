@@ -12,7 +12,7 @@ from tierkeep.ledger.reading import EVENTS, RECORDS, events_of, records_of
 from tierkeep.ledger.rows import dumps
 from tierkeep.ledger.seal import StoreKey
 from tierkeep.protocols import Size, VectorPage
-from tierkeep.records import Event, GuardEntry, Record, Scope, TermPage, TermRow
+from tierkeep.records import Event, GuardEntry, Record, Scope, TermPage
 
 __all__ = ["TableView"]
 
@@ -165,11 +165,6 @@ class TableView:
     def term_pages(self, after_seq: int = 0) -> Iterator[TermPage]:
         """Yield what a lexical index needs of each event, in ledger order, in pages of columns."""
         return lexicon.pages(self._lend, self.scope, after_seq)
-
-    def term_rows(self, after_seq: int = 0) -> Iterator[TermRow]:
-        """Yield the rows of `term_pages` one by one."""
-        for page in self.term_pages(after_seq):
-            yield from page.rows()
 
     def vectors(self, identity: str, after_seq: int = 0) -> Iterator[VectorPage]:
         """Yield the vectors that an embedder made of this scope's events, in ledger order."""

@@ -11,7 +11,7 @@ import numpy as np
 from tierkeep.errors import InputError, NotFoundError, OpRefused, StorageError, TierkeepError
 from tierkeep.records import PARENTS, Authority, Event, GuardEntry, Op, Origin
 from tierkeep.terms import term_ids
-from tierkeep.testing.ledger_under_test import ANA, BOB, LedgerUnderTest, draft, record, refused, snapshot
+from tierkeep.testing.ledger_under_test import ANA, BOB, LedgerUnderTest, draft, record, refused, snapshot, term_rows
 
 __all__ = ["GuardContract"]
 
@@ -136,7 +136,7 @@ class GuardContract(LedgerUnderTest):
         assert view.generation != generation
         assert [event.id for event in view.quarantined()] == [other.id]
         assert view.events([kept.id]) == view.events_at([kept.seq]) == [next(view.scan())] == [released]
-        rows = {row.seq: row for row in view.term_rows()}
+        rows = {row.seq: row for row in term_rows(view)}
         assert rows[kept.seq].terms.tolist() == term_ids("a purple kettle boils").tolist() and rows[kept.seq].length == 21
         assert rows[other.seq].terms.tolist() == [] and rows[other.seq].length == 0
         self._add("r", kept.id, authority=Authority.DATA, origin=_WEB)

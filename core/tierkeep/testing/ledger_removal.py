@@ -6,7 +6,7 @@ from itertools import product
 
 from tierkeep.errors import NotFoundError
 from tierkeep.records import Op, Scope
-from tierkeep.testing.ledger_under_test import ANA, BOB, LedgerUnderTest, record, refused, snapshot, state
+from tierkeep.testing.ledger_under_test import ANA, BOB, LedgerUnderTest, record, refused, snapshot, state, term_rows
 
 __all__ = ["RemovalContract"]
 
@@ -121,7 +121,7 @@ class RemovalContract(LedgerUnderTest):
             assert [found.text for found in view.get(["r"])] == said
             assert [step.after.text for step in self.ledger.history(scope, "r") if step.after] == said
             assert view.sessions() == [(f"s{number}", 1)]
-            assert [row.session for row in view.term_rows()] == [f"s{number}"]
+            assert [row.session for row in term_rows(view)] == [f"s{number}"]
             assert "secret" in snapshot(self.ledger, scope) and f"secret {number + 1}" not in snapshot(self.ledger, scope)
             with self.ledger.transaction(scope) as tx:
                 assert tx.cursor("facts") == number + 1

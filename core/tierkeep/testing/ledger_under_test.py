@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from tierkeep.errors import TierkeepError
-from tierkeep.protocols import Ledger
-from tierkeep.records import Authority, Event, EventDraft, Op, Origin, Record, Scope
+from tierkeep.protocols import Ledger, View
+from tierkeep.records import Authority, Event, EventDraft, Op, Origin, Record, Scope, TermRow
 
-__all__ = ["ANA", "BOB", "LedgerUnderTest", "draft", "record", "refused", "snapshot", "state"]
+__all__ = ["ANA", "BOB", "LedgerUnderTest", "draft", "record", "refused", "snapshot", "state", "term_rows"]
 
 ANA = Scope(user="ana")
 BOB = Scope(user="bob")
@@ -31,6 +31,11 @@ def draft(text: str, *, session: str = "s1", **fields: Any) -> EventDraft:
         "authority": Authority.ADVISE,
     }
     return EventDraft(**{**given, **fields})
+
+
+def term_rows(view: View, after_seq: int = 0) -> list[TermRow]:
+    """Return what an index needs of each event after a place, event by event."""
+    return [row for page in view.term_pages(after_seq) for row in page.rows()]
 
 
 def record(id_: str, *sources: str, scope: Scope = ANA, **fields: Any) -> Record:

@@ -53,7 +53,7 @@ def _owner(ledger: Ledger, scope: Scope, identities: Sequence[str]) -> State:
     return {
         "header": header,
         "rows": [_ranked(row, seqs) for row in rows],
-        "indexed": [bisect_right(seqs, row.seq) for row in view.term_rows()],
+        "indexed": [bisect_right(seqs, seq) for page in view.term_pages() for seq in page.seq.tolist()],
         "quarantined": [event.id for event in view.quarantined()],
         "size": list(view.size()),
         "vectors": vectors,
