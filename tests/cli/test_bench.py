@@ -51,6 +51,9 @@ def test_bench_kill_finds_nothing_lost(shell: Any) -> None:
     assert (report["trials"], report["lost"], report["ok"]) == (1, 0, True)
     assert [(row["path"], row["store"], row["trials"]) for row in report["rows"]] == [("add", "sqlite", 1)]
     assert "no write path 'nonsense'" in shell.error("bench", "kill", "--paths", "nonsense", code=2)["message"]
+    for store in ("mysql://ana:secret@db/mem", "sqlit", ""):
+        message = shell.error("bench", "kill", "--trials", "1", "--store", store, code=2)["message"]
+        assert "postgresql://" in message and "secret" not in message
 
 
 def test_bench_soak_takes_nothing_that_could_be_somebodys(shell: Any, file: Callable[..., str]) -> None:

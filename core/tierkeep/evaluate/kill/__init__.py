@@ -13,10 +13,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tierkeep.errors import InputError, SettingsError, StorageError
+from tierkeep.errors import InputError, MissingExtraError, SettingsError, StorageError
 from tierkeep.evaluate.kill.plan import FAULTS, PATHS
 
 __all__ = ["FAULTS", "PATHS", "kill_trials"]
@@ -41,12 +42,15 @@ def kill_trials(
         store was lost, damaged or other than it may be.
 
     Raises:
-        InputError: There is no such path.
+        InputError: There is no such path or store.
+        MissingExtraError: PostgreSQL's client is not installed.
         SettingsError: There is no such server, or this system cannot fork.
         StorageError: The server failed, or a path fails without being killed.
     """
     if unknown := [name for name in paths if name not in PATHS]:
         raise InputError(f"there is no write path {unknown[0]!r}; there are {', '.join(PATHS)}", field="paths")
+    for store in stores:
+        _check(store)
     if not hasattr(os, "fork"):
         raise SettingsError("kill trials fork processes, which this system does not")
     order = {"trials": trials, "seed": seed, "folder": str(folder), "paths": list(paths), "stores": list(stores)}
@@ -67,6 +71,15 @@ def kill_trials(
             raise StorageError(f"the trials ended with {process.returncode}: {errors.read()[-2_000:]}")
     sums = {name: sum(row[name] for row in rows) for name in ("trials", "inside", "acknowledged", *FAULTS)}
     return {**sums, "ok": not any(sums[name] for name in FAULTS), "rows": rows}
+
+
+def _check(store: str) -> None:
+    if store == "sqlite":
+        return
+    if store != "postgres" and not store.startswith("postgresql://"):
+        raise InputError("a store to try is sqlite, postgres (a server of its own) or postgresql://… (yours)", field="store")
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise MissingExtraError("A store in PostgreSQL", extra="postgres")
 
 
 def _warm(order: dict[str, Any]) -> list[str]:
