@@ -126,9 +126,6 @@ class _Run:
                     worker.wait()
                     self._kills += 1
                     self._workers[number] = self._start(number)
-            if plan.lose and plan.left() < plan.seconds / 3:
-                self._lose(plan.lose)
-                plan = self._plan = replace(plan, lose=0)
 
     def _sample(self) -> None:
         at = self._plan.seconds - self._plan.left()
@@ -146,11 +143,12 @@ class _Run:
         return {"held_mib": float(json.loads(file.read_text(encoding="utf-8"))["held_mib"])} if file.exists() else {}
 
     def _lose(self, count: int) -> None:
-        """Remove acknowledged events of one owner behind everybody's back."""
-        book = book_of(Path(self._plan.folder) / "lane-1.jsonl")
-        user = max(book.told, key=lambda one: len(book.told[one].sure))
+        """Remove acknowledged events of one owner behind everybody's back, of those that no lane may remove any more."""
+        book, now = book_of(Path(self._plan.folder) / "lane-1.jsonl"), DayClock(self._plan).now().timestamp()
+        lasting = {user: sorted(told.sure, key=told.sure.__getitem__)[-count:] for user, told in book.told.items() if user not in SHARED}
+        user = max(lasting, key=lambda one: sum(book.told[one].sure[id_] > now for id_ in lasting[one]))
         with open_memory(self._plan) as memory:
-            memory.scope(user=user).forget(ids=list(book.told[user].sure)[-count:])
+            memory.scope(user=user).forget(ids=lasting[user])
 
     def _last_words(self, number: int) -> str:
         return (Path(self._plan.folder) / f"worker-{number}.err").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
@@ -169,6 +167,8 @@ class _Run:
                 self._wrong.append(f"worker {number} ended with {code}: {self._last_words(number)}")
         if self._server is not None:
             self._wrong += self._server.stop()
+        if self._plan.lose:  # once nobody is left who might remove them, too
+            self._lose(self._plan.lose)
 
     # ------------------------------------------------------------------------------------------------------ judging
 
