@@ -11,7 +11,7 @@ from tierkeep.protocols import ChatModel, Embedder
 from tierkeep.records import Answer, Authority, Evidence, Message, Origin, Record, Scope
 from tierkeep.settings import Settings
 
-__version__ = "0.6.0"
+__version__ = "0.6.1"
 
 __all__ = [
     "Answer",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import given
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from tierkeep import Memory
 from tierkeep.ledger import SqliteLedger
 from tierkeep.ledger.canaries import Finder, spoken, words
+from tierkeep.ledger.files import Claim
 from tierkeep.records import Authority, Op, Origin, Scope
 from tierkeep.testing.clock import FixedClock
 from tierkeep.testing.store import draft, record, snapshot
@@ -139,6 +143,38 @@ def test_residue_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
         report = ledger.forget(ANA, ["m"]).report
         assert (report.events, report.complete, report.residue) == (1, False, ("file:x.db", 'the "irs.x'))
         assert report.note
+
+
+@dataclass(frozen=True)
+class Interrupted(Claim):
+    """Lets somebody else write before each file is read."""
+
+    write: threading.Thread
+
+    def blocks(self, path: Path, overlap: int) -> Iterator[bytes]:
+        if not self.write.ident:
+            self.write.start()
+            self.write.join(30)
+        yield from Claim.blocks(self, path, overlap)
+
+
+def test_others_write_while_the_files_are_read_for_what_is_left(tmp_path: Path) -> None:
+    with opened(tmp_path / "x.db") as ledger:
+        with ledger.transaction(ANA) as tx:
+            tx.append([draft("zanzibarvoyage of mine", id="m")])
+
+        def write() -> None:
+            with ledger.transaction(BOB) as tx:
+                tx.append([draft("zanzibarvoyage of Bob's", id="b")])
+
+        other = threading.Thread(target=write)
+        connections = ledger._connections
+        assert connections.claim is not None
+        connections.claim = Interrupted(connections.claim.path, connections.claim.key, other)
+        report = ledger.forget(ANA, ["m"]).report
+        assert not other.is_alive()
+        assert (report.complete, report.residue) == (True, ())
+        assert [event.text for event in ledger.view(BOB).events(["b"])] == ["zanzibarvoyage of Bob's"]
 
 
 def test_a_blanked_record_keeps_its_low_authority(tmp_path: Path) -> None:

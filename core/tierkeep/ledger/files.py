@@ -22,7 +22,7 @@ FILE_NAME = "tierkeep.db"
 _FILE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = 100
-_BLOCK = 8 << 20
+_BLOCK = 512 << 10  # small beside the processor's cache, and no allocator keeps ready for ever what a block's arrays need
 _LOCK_BYTES = (0x4000_0000, 512)  # where SQLite takes its locks on a database file, beginning and length (sqlite.org/fileformat2.html, 1.3)
 _LOCKED_FILES = ("", "-shm")  # SQLite takes locks on these; the log and the rollback journal carry none
 

@@ -21,7 +21,7 @@ RANDOM = {
     "journal.salt", "journal.digest", "vectors.vector", "seals.mac", "guard_log.salt", "reviews.salt", "confirmations.token",
     "confirmations.subject", "confirmations.mac",
 }  # fmt: skip
-_BLOCK = 4 << 20
+_BLOCK = 512 << 10
 _TELLING = frozenset({str, bytes, float})
 _REAL = struct.Struct(">d").pack
 _CHECKPOINT_WAIT_MS = 2000  # a reader of another process that holds the log longer makes the report incomplete
@@ -45,8 +45,11 @@ def prove(connections: Connections, words: Sequence[str], number: int) -> tuple[
     try:
         finder = Finder(words)
         with connections.alone() as connection, translated(connections.where):
-            note, standing = _truncate_log(connection), _in_files(connections, connection, finder)
+            note = _truncate_log(connection)
         with connections.reading() as connection, translated(connections.where):
+            # Others write meanwhile. A checkpoint may put a page's next image in place of what was not read yet, but moves no page to
+            # where was read before, and the log is read last: what is left of the removal is in what is read, or is gone.
+            standing = _in_files(connections, connection, finder)
             # To find what the living say takes longest, so it is asked of what stands in a file alone: nothing else could be mistaken.
             said = living(connection, Finder(sorted(set[str]().union(*standing.values()))), number) if standing else set()
             canaries = [word for word in words if word not in said][:MAX_CANARIES]

@@ -7,6 +7,7 @@ change is there: it does the same change again with the same ids, so that afterw
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Book", "Journal", "Told", "lines", "text_of"]
+__all__ = ["Book", "Follower", "Journal", "Told", "lines", "text_of"]
 
 _PLACES = ("harbour", "market", "library", "station", "garden", "bakery", "theatre", "bridge", "castle", "museum")
 _THINGS = ("boat", "bicycle", "umbrella", "letter", "violin", "camera", "ladder", "kettle", "atlas", "lantern")
@@ -31,40 +32,47 @@ class Told:
 
     Attributes:
         sure: Ids of the events that must be there, in order, each with the time until which they must.
-        maybe: Ids of those that may be there.
-        gone: Ids of those that may not be there.
+        maybe: Ids of those that may be there, each with the time until which they may, as far as that is known.
+        gone: Ids of those that may not be there, each with the time until which they might have been.
         outside: Ids of those that come from outside.
         unclear: Ids of those that their owner was asked about: a yes makes them live longer.
     """
 
     sure: dict[str, float] = field(default_factory=dict)
-    maybe: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
+    maybe: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, float] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
 
     def adding(self, ids: Iterable[str], outside: bool) -> None:
         """Note that these are about to be added."""
-        self.maybe.update(ids)
+        self.maybe.update(dict.fromkeys(ids, math.inf))
         if outside:
             self.outside.update(ids)
 
     def added(self, ids: Iterable[str], until: float) -> None:
         """Note that these were added."""
         for id_ in ids:
-            self.maybe.discard(id_)
+            self.maybe.pop(id_, None)
             self.sure[id_] = until
 
     def removing(self, ids: Iterable[str]) -> None:
         """Note that these are about to be removed."""
         for id_ in ids:
-            self.sure.pop(id_, None)
-            self.maybe.add(id_)
+            self.maybe[id_] = self.sure.pop(id_, math.inf)
 
     def removed(self, ids: Iterable[str]) -> None:
         """Note that these were removed."""
-        self.maybe.difference_update(ids)
-        self.gone.update(ids)
+        for id_ in ids:
+            self.gone[id_] = self.maybe.pop(id_, math.inf)
+
+    def forget(self, before: float) -> None:
+        """Forget the events whose time had run out by then: the store has forgotten them, too."""
+        for kept in (self.sure, self.maybe, self.gone):
+            for id_ in [id_ for id_, until in kept.items() if until < before]:
+                del kept[id_]
+                self.outside.discard(id_)
+                self.unclear.discard(id_)
 
 
 class Book:
@@ -129,9 +137,38 @@ class Journal:
             self._file.flush()
             self._take(line)
 
+    def forget(self, user: str, before: float) -> None:
+        """Keep in memory only what the store may still have of an owner: days of load would else fill it. The file keeps all."""
+        with self._lock:
+            self.book.of(user).forget(before)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class Follower:
+    """What another lane's file says, read on from where the last look ended.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.book = Book()
+        self._path = path
+        self._read = 0
+
+    def look(self) -> Book:
+        """Take note of the whole lines that have come since, and return the book. One that is half written is read the next time."""
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                self.book.take(json.loads(line))
+        return self.book
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

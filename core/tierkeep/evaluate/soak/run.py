@@ -140,7 +140,8 @@ class _Run:
 
     def _held(self, name: str) -> dict[str, float]:
         file = Path(self._plan.folder) / f"held-{name.rpartition(' ')[2]}.json"
-        return {"held_mib": float(json.loads(file.read_text(encoding="utf-8"))["held_mib"])} if file.exists() else {}
+        said: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return said
 
     def _lose(self, count: int) -> None:
         """Remove acknowledged events of one owner behind everybody's back, of those that no lane may remove any more."""
@@ -191,7 +192,7 @@ class _Run:
             "operations": steps.table(), "errors": dict(steps.errors), "error_messages": steps.messages[:_SHOWN],
             "refusals": dict(steps.refusals), "wrong": wrong[:_SHOWN], "wrong_in_all": len(wrong), "leaks": leaking, "grown": grown,
             "first": {name: own[0] for name, own in self._samples.items()}, "last": {name: own[-1] for name, own in self._samples.items()},
-            "most": {name: {key: max(one.get(key, 0.0) for one in own) for key in own[0]} for name, own in self._samples.items()},
+            "most": {name: {key: max(one.get(key, 0.0) for one in own) for key in own[-1]} for name, own in self._samples.items()},
             "owners": stats.get("scopes"), "events": stats.get("events"), "copies_left_by_kills": len(left),
             "ok": not (steps.errors or wrong or leaking),
         }  # fmt: skip

@@ -24,6 +24,7 @@ from tierkeep.evaluate.soak.day import DayClock, Plan, busy
 from tierkeep.evaluate.soak.journal import Journal
 from tierkeep.evaluate.soak.oracle import strangers
 from tierkeep.evaluate.soak.verbs import REFUSALS, Verbs
+from tierkeep.evaluate.soak.watch import allocated
 from tierkeep.scoped import ScopedMemory
 
 __all__ = ["main"]
@@ -35,6 +36,7 @@ _OFTEN = {
     "confirm": 25, "review": 15, "forget": 8, "maintain": 12, "flood": 5, "copy": 2, "erase": 2, "operate": 4, "backup": 2, "reopen": 3,
 }  # fmt: skip
 _LONGEST_PAUSE_S = 0.25
+_MAINTAINED = 0.02  # of the rounds of a task
 _TASKS = 8  # owners of the lane for async tasks that are at work at once
 
 
@@ -159,6 +161,10 @@ class TaskLane(Lane):
             if self.rng.random() < 0.3:
                 break
         await asked.aclose()
+        if self.rng.random() < _MAINTAINED:
+            at = self.verbs.now()
+            await me.amaintain()
+            self.verbs.maintained(me, at)
         return strangers(user, [evidence.text, answer.text, answer.evidence.text])
 
 
@@ -192,7 +198,7 @@ def main(arguments: list[str]) -> int:
         thread.start()
     held, beside = Path(plan.folder) / f"held-{number}.json", Path(plan.folder) / f".held-{number}.json"
     while any(thread.is_alive() for thread in threads) and plan.left() > -60:
-        beside.write_text(json.dumps({"held_mib": box.held_mib()}), encoding="utf-8")
+        beside.write_text(json.dumps({"held_mib": box.held_mib(), **allocated()}), encoding="utf-8")
         beside.replace(held)
         time.sleep(0.2)
     stuck = [thread.name for thread in threads if thread.is_alive()]
