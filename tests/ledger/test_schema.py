@@ -212,3 +212,23 @@ def test_events_and_chain_refuse_every_update(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(statement)
     connection.close()
+
+
+def test_a_log_that_grew_while_somebody_read_gives_the_disk_back(tmp_path: Path) -> None:
+    with opened(tmp_path / "x.db") as ledger:
+        with ledger.transaction(ANA) as tx:
+            tx.append([draft("first")])
+        reader = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        for number in range(10):
+            with ledger.transaction(ANA) as tx:
+                tx.append([draft(f"message {number} {place} " + "x" * 12_000) for place in range(150)])
+        grown = ledger.stats()["log_bytes"]
+        assert grown > 16 << 20  # what is being read may not be moved into the file
+        reader.execute("ROLLBACK")
+        reader.close()
+        for number in range(3):  # the first moves everything into the file, the next begins the log anew
+            with ledger.transaction(ANA) as tx:
+                tx.append([draft(f"and {number}")])
+        assert ledger.stats()["log_bytes"] <= 16 << 20

@@ -28,6 +28,7 @@ Durability = Literal["normal", "full"]
 
 _FORK_WAIT_S = 2.0  # a fork waits this long for other threads' calls to end; then those connections are left behind
 _CACHE_KIB = 2048  # of pages, for each connection, and each thread has one: with 8192 none of recall, add and forget was faster
+_LOG_BYTES = 16 << 20  # a log that grew while somebody read for long gives the disk back when it begins anew
 _CLOSED = "This ledger is closed (an in-memory one does not follow a fork). Open it again."
 
 _DAMAGED = "{store} is damaged ({error}). Keep the file, and restore from a backup or an export; `tierkeep verify` names what is wrong."
@@ -241,6 +242,7 @@ class Connections:
             "cell_size_check = ON",
             "temp_store = MEMORY",  # nothing of a forgotten text may end in a temporary file
             f"cache_size = -{_CACHE_KIB:d}",
+            f"journal_size_limit = {_LOG_BYTES:d}",
         ):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
