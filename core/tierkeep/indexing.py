@@ -7,6 +7,7 @@ before, and never reads them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from tierkeep.allowance import Clock, Listener, Progress
 from tierkeep.background import Background, WhileOpen
 from tierkeep.deriving import Derive
+from tierkeep.errors import ModelError
 from tierkeep.protocols import Embedder, Ledger, VectorIndex
 from tierkeep.records import Authority, Event, MaintainReport, Scope
-from tierkeep.sentences import sentences
+from tierkeep.sentences import PLAIN, sentences
 from tierkeep.settings import EmbeddingSettings
 
 __all__ = ["Indexing", "parts_of"]
 
+_LOG = logging.getLogger(__name__)
 
 class Indexing:
     """Makes the vectors of one memory, one scope at a time.
@@ -33,6 +36,9 @@ class Indexing:
         clock: For deadlines.
         when: "with_write", "background" or "on_request".
         vectors: An index that is brought level afterwards, so that no question waits for it; None for one that needs no such thing.
+
+    Attributes:
+        refused: Of how many events the embedder would make no vector although it made those of others: they are found by their words.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Indexing:
         self._clock = clock
         self._when = when
         self._identity: str | None = None
+        self.refused = 0
         self._background = Background("tierkeep-index", self.run, gather_s=settings.gather_s)
 
     @property
@@ -117,14 +124,39 @@ class Indexing:
 
     def _made(self, events: Sequence[Event]) -> list[tuple[int, NDArray[np.float32]]]:
         parts = [parts_of(event, self._settings) for event in events]
-        if not parts:
-            return []
-        made = self._embedder.embed([part for own in parts for part in own])
-        ends = np.cumsum([len(own) for own in parts])
-        rows = [(event.seq, made[end - len(own) : end]) for event, own, end in zip(events, parts, ends.tolist(), strict=True)]
+        rows = zip((event.seq for event in events), self._embedded(parts) if parts else [], strict=True)
         # Zeros are like nothing. Without a vector an event still is found by its words, and those behind it are not held up.
         telling = [(seq, own[own.any(axis=1)]) for seq, own in rows]
         return [(seq, own) for seq, own in telling if len(own)]
+
+    def _embedded(self, parts: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """Return the vectors of each event's parts; none of an event that the embedder refuses while it makes those of others.
+
+        A filter of a provider, or a defect, may refuse one text for ever, and with it every batch that the text is in.
+
+        Raises:
+            ModelError: It makes no vector of a plain sentence either.
+        """
+        try:
+            made = self._embedder.embed([part for own in parts for part in own])
+        except ModelError:
+            self._embedder.embed([PLAIN])
+            if len(parts) > 1:
+                half = len(parts) // 2
+                return self._embedded(parts[:half]) + self._embedded(parts[half:])
+            return [self._once_more(parts[0])]
+        ends = np.cumsum([len(own) for own in parts])
+        return [made[end - len(own) : end] for own, end in zip(parts, ends.tolist(), strict=True)]
+
+    def _once_more(self, own: Sequence[str]) -> NDArray[np.float32]:
+        try:
+            return self._embedder.embed(own)
+        except ModelError:
+            self._embedder.embed([PLAIN])
+        self.refused += 1
+        level = logging.WARNING if self.refused == 1 else logging.DEBUG
+        _LOG.log(level, "the embedder refuses a text and makes vectors of others; that one is found by its words only")
+        return np.zeros((1, self._embedder.dimension), np.float32)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the background has nothing more to do; return whether it came to that, in time and before `close`."""

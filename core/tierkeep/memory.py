@@ -262,7 +262,8 @@ class Memory(Operations):
         """Return counts and sizes of the store, and what has failed behind it since it was opened (`failures`); no content."""
         failures: dict[str, int | str] = {"derive": self._deriving.failed}
         if self._embedder is not None and self._indexing is not None:
-            failures |= {"index": self._indexing.failed, "embedder": self._embedder.failed, "embedder_last": self._embedder.last_failure}
+            failures |= {"index": self._indexing.failed, "index_refused": self._indexing.refused}
+            failures |= {"embedder": self._embedder.failed, "embedder_last": self._embedder.last_failure}
         return {**self._ledger.stats(), "failures": failures}
 
     def held(self) -> dict[str, int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["asks", "sentences"]
+__all__ = ["PLAIN", "asks", "sentences"]
+
+#: What every embedder makes a vector of: who makes none of it does not work.
+PLAIN = "The weather is nice today."
 
 #: A question mark, of whatever script, and what may stand behind it.
 _ASKS = re.compile(r"[?\uff1f\u061f\u037e][\s\"'\u2019\u201d)\]!.*_]{0,16}\Z")

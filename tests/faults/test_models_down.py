@@ -112,6 +112,45 @@ def test_a_text_that_says_nothing_to_an_embedder_holds_up_no_other() -> None:
         assert "12 34" in ana.recall("12 34").text and ana.recall("12 34").note == ""
 
 
+class Filtered(HashEmbedder):
+    """An embedder behind a filter that refuses every batch with a certain word; with `down`, everything."""
+
+    down = False
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self.down or any("forbidden" in text for text in texts):
+            raise ModelError("refused")
+        return super().embed(texts)
+
+
+@pytest.mark.parametrize("derive", ["with_write", "on_request"])
+def test_a_text_that_an_embedder_always_refuses_holds_up_no_other(derive: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Usual cause: what failed is tried again with all that came since, and fails again, for ever."""
+    texts = [f"{'A forbidden word' if number in (3, 11, 12, 40) else 'Message'} number {number}." for number in range(50)]
+    with Memory.open(":memory:", embedder=Filtered(24), clock=FixedClock(), derive=derive) as memory:
+        ana = memory.scope(user="ana")
+        for number in range(0, 50, 10):
+            ana.add([{"content": text, "id": f"m{number + place}"} for place, text in enumerate(texts[number : number + 10])])
+        assert ana.index().vectors_missing == 0
+        assert len(vectors(memory)) == 46 and memory.stats()["failures"]["index_refused"] == 4
+        assert memory.stats()["failures"]["index"] == 0
+        assert any(item.id == "m12" for item in ana.recall("forbidden word number 12").items)
+        assert [record.message for record in caplog.records if "refuses" in record.message][1:] == []
+        assert not any("forbidden" in record.message for record in caplog.records)
+
+
+def test_an_embedder_that_is_down_refuses_nothing() -> None:
+    embedder = Filtered(24)
+    with Memory.open(":memory:", embedder=embedder, clock=FixedClock(), derive="with_write") as memory:
+        embedder.down = True
+        ana = tell(memory)
+        with pytest.raises(ModelError):
+            ana.index()
+        assert memory.stats()["failures"]["index_refused"] == 0 and vectors(memory) == {}
+        embedder.down = False
+        assert ana.index().vectors_missing == 0 and len(vectors(memory)) == len(SAID)
+
+
 @pytest.mark.parametrize("name", [None, 7])
 def test_an_identity_that_is_no_text_names_no_vectors(name: Any) -> None:
     class Nameless(HashEmbedder):

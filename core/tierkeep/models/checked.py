@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tierkeep.errors import ModelError, TierkeepError
 from tierkeep.protocols import Embedder, QueryEmbedder
+from tierkeep.sentences import PLAIN
 
 __all__ = ["CheckedEmbedder", "CheckedQueryEmbedder", "checked"]
 
 _T = TypeVar("_T")
-_PLAIN = "The weather is nice today."
 
 
 class CheckedEmbedder:
@@ -73,7 +73,7 @@ class CheckedEmbedder:
             raise ModelError(f"the embedder {name!r} returned an array of shape {made.shape} for {count} texts, and not of {shape}")
         if not np.isfinite(made).all():
             raise ModelError(f"the embedder {name!r} returned numbers that are not finite")
-        if not made.any(axis=1).all() and not np.any(self._embedder.embed([_PLAIN])):
+        if not made.any(axis=1).all() and not np.any(self._embedder.embed([PLAIN])):
             raise ModelError(f"the embedder {name!r} returned nothing but zeros, also for a plain sentence")
         return made
 
