@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tierkeep import Memory, Settings
+from tierkeep.allowance import Progress
 from tierkeep.backlog import Backlog
 from tierkeep.errors import ModelError, ScopeError, SettingsError
 from tierkeep.ledger.sqlite import SqliteLedger
@@ -256,6 +257,23 @@ def test_killed_between_two_spans_it_goes_on_where_it_was(tmp_path: Path) -> Non
     again = backlog(ledger)  # the low-water mark was never moved
     assert again.pending() == DAYS
     assert len(again.next(PairSegmenter())) == DAYS // 2
+
+
+def test_broken_off_behind_the_last_span_the_mark_moves_the_next_time(tmp_path: Path) -> None:
+    """Else every look for what is left reads the whole scope again."""
+
+    def stop(progress: Progress) -> None:
+        if progress.done == progress.total:
+            raise KeyboardInterrupt
+
+    with Memory.open(tmp_path, preset="hymem", derive="on_request") as memory:
+        tell(memory)
+        view = memory._ledger.view(ANA)
+        with pytest.raises(KeyboardInterrupt):
+            memory.scope(user="ana").maintain(progress=stop)
+        assert view.cursor("hymem") == 0
+        assert memory.scope(user="ana").maintain().spans == 0
+        assert view.cursor("hymem") == view.last_seq
 
 
 def test_the_unfinished_conversation_waits_and_holds_up_nobody(tmp_path: Path) -> None:
