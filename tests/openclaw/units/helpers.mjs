@@ -23,7 +23,7 @@ export function workerOf(test, { manner = "", backoff = SOON, command = process.
   const worker = new Worker({ command, args: [DOUBLE, journal, manner], cwd: folder }, log, backoff);
   test.after(async () => {
     await worker.stop();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 }); // the double may be at its last words
   });
   const lines = () => (existsSync(journal) ? readFileSync(journal, "utf8").trim().split("\n") : []);
   return {

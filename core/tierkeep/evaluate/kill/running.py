@@ -20,7 +20,9 @@ from tierkeep.evaluate.kill.judging import Recording
 from tierkeep.evaluate.kill.paths import Desk, Place, WritePath
 from tierkeep.evaluate.kill.states import State
 
-__all__ = ["Acknowledged", "Timeline", "answer", "examine", "forked", "killed", "record", "recording_of", "run", "started", "warm"]
+__all__ = [
+    "Acknowledged", "Timeline", "answer", "clocked", "examine", "forked", "killed", "record", "recording_of", "run", "started", "warm",
+]  # fmt: skip
 
 _PATIENCE_S = 120.0  # longer than the longest path, and than a server needs to come back
 
@@ -133,27 +135,36 @@ def record(path: WritePath, place: Place) -> dict[str, Any]:
     """Run a prepared path to its end, looking at its store after each thing that it acknowledges.
 
     Returns:
-        `states` and `said` for a `Recording`; `at`, for a `Timeline`: seconds of work until each of them, the looks left out, and in all;
-        and the `modules` that it took.
+        `states` and `said` for a `Recording`, and the `modules` that it took.
     """
     states: list[State] = []
     said: list[str] = []
-    at: list[float] = []
-    since = time.monotonic()
 
     def look(what: str = "") -> None:
-        nonlocal since
-        at.append((at[-1] if at else 0.0) + (time.monotonic() - since if what else 0.0))
         said.append(what)
         states.append(path.state(place, verify=False))
         states[-1].pop("problems")
-        since = time.monotonic()
 
     run(path, Desk(place, lambda: look("c")), 0, look, lambda: look("s"))
-    at.append(at[-1] + time.monotonic() - since)
     if problems := path.state(place)["problems"]:
         raise RuntimeError(f"{path.name}: an undisturbed store does not verify: {problems[0]}")
-    return {"states": states, "said": "".join(said), "at": at, "modules": list(sys.modules)}
+    return {"states": states, "said": "".join(said), "modules": list(sys.modules)}
+
+
+def clocked(path: WritePath, place: Place) -> list[float]:
+    """Run a prepared path to its end; return the seconds from its begin to each thing that it acknowledges, and to its end.
+
+    A run of its own, in a process that has everything imported, as those have that are killed: a `record` takes longer, and kills that go
+    by it would come when a path is over.
+    """
+    at: list[float] = []
+
+    def note() -> None:
+        at.append(time.monotonic())
+
+    run(path, Desk(place, note), 0, note, note)
+    note()
+    return [one - at[0] for one in at[1:]]
 
 
 def recording_of(path: WritePath, recorded: Mapping[str, Any]) -> Recording:

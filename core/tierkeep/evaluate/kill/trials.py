@@ -12,7 +12,7 @@ from typing import Any
 
 from tierkeep.evaluate.kill.judging import Finding, Recording, findings
 from tierkeep.evaluate.kill.paths import Place, WritePath
-from tierkeep.evaluate.kill.running import Timeline, answer, examine, killed, record, recording_of, started, warm
+from tierkeep.evaluate.kill.running import Timeline, answer, clocked, examine, killed, record, recording_of, started, warm
 from tierkeep.evaluate.kill.server import KILLS, Server
 from tierkeep.evaluate.kill.stores import Folders, Stores
 
@@ -110,14 +110,19 @@ class Trials:
         if isinstance(self._stores, Folders):
             template = self._stores.template(self._path)
             self._prepared(template)
+        seen = self._answered(record)
+        warm(seen["modules"])
+        *at, end = self._answered(clocked)
+        return recording_of(self._path, seen), Timeline(tuple(at), end)
+
+    def _answered(self, run: Callable[[WritePath, Place], Any]) -> Any:
+        """Return what an undisturbed run gives, in a place of its own."""
         place = self._stores.place(self._path)
         if not self._stores.ready:
             self._prepared(place)
-        seen = answer(lambda: record(self._path, place), place.folder)
-        recording = recording_of(self._path, seen)
-        warm(seen["modules"])
+        given = answer(lambda: run(self._path, place), place.folder)
         self._stores.drop(place)
-        return recording, Timeline(tuple(seen["at"][1:-1]), seen["at"][-1])
+        return given
 
     def _prepared(self, place: Place) -> None:
         def work() -> list[str]:
