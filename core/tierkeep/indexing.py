@@ -124,15 +124,28 @@ class Indexing:
 
     def _made(self, events: Sequence[Event]) -> list[tuple[int, NDArray[np.float32]]]:
         parts = [parts_of(event, self._settings) for event in events]
-        rows = zip((event.seq for event in events), self._embedded(parts) if parts else [], strict=True)
+        if not parts:
+            return []
+        made = self._embedded(parts)
+        refused = sum(own is None for own in made)
+        if refused == len(made) > 1:
+            raise ModelError(f"the embedder makes a vector of a plain sentence, and of none of {refused} texts")
+        if refused:
+            level = logging.DEBUG if self.refused else logging.WARNING
+            _LOG.log(level, "the embedder refuses texts and makes vectors of others; those are found by their words only")
+            self.refused += refused
         # Zeros are like nothing. Without a vector an event still is found by its words, and those behind it are not held up.
-        telling = [(seq, own[own.any(axis=1)]) for seq, own in rows]
+        telling = [(event.seq, own[own.any(axis=1)]) for event, own in zip(events, made, strict=True) if own is not None]
         return [(seq, own) for seq, own in telling if len(own)]
 
-    def _embedded(self, parts: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        """Return the vectors of each event's parts; none of an event that the embedder refuses while it makes those of others.
+    def _embedded(self, parts: Sequence[Sequence[str]], *, again: bool = False) -> list[NDArray[np.float32] | None]:
+        """Return the vectors of each event's parts; None for an event that the embedder refuses while it makes those of others.
 
         A filter of a provider, or a defect, may refuse one text for ever, and with it every batch that the text is in.
+
+        Args:
+            parts: Of each event.
+            again: Whether this is one event that was tried alone before.
 
         Raises:
             ModelError: It makes no vector of a plain sentence either.
@@ -141,22 +154,12 @@ class Indexing:
             made = self._embedder.embed([part for own in parts for part in own])
         except ModelError:
             self._embedder.embed([PLAIN])
-            if len(parts) > 1:
-                half = len(parts) // 2
-                return self._embedded(parts[:half]) + self._embedded(parts[half:])
-            return [self._once_more(parts[0])]
+            if again:
+                return [None]
+            half = len(parts) // 2
+            return self._embedded(parts[:half]) + self._embedded(parts[half:]) if half else self._embedded(parts, again=True)
         ends = np.cumsum([len(own) for own in parts])
         return [made[end - len(own) : end] for own, end in zip(parts, ends.tolist(), strict=True)]
-
-    def _once_more(self, own: Sequence[str]) -> NDArray[np.float32]:
-        try:
-            return self._embedder.embed(own)
-        except ModelError:
-            self._embedder.embed([PLAIN])
-        self.refused += 1
-        level = logging.WARNING if self.refused == 1 else logging.DEBUG
-        _LOG.log(level, "the embedder refuses a text and makes vectors of others; that one is found by its words only")
-        return np.zeros((1, self._embedder.dimension), np.float32)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the background has nothing more to do; return whether it came to that, in time and before `close`."""

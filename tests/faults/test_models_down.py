@@ -116,9 +116,10 @@ class Filtered(HashEmbedder):
     """An embedder behind a filter that refuses every batch with a certain word; with `down`, everything."""
 
     down = False
+    word = "forbidden"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        if self.down or any("forbidden" in text for text in texts):
+        if self.down or any(self.word in text for text in texts):
             raise ModelError("refused")
         return super().embed(texts)
 
@@ -137,6 +138,19 @@ def test_a_text_that_an_embedder_always_refuses_holds_up_no_other(derive: Any, c
         assert any(item.id == "m12" for item in ana.recall("forbidden word number 12").items)
         assert [record.message for record in caplog.records if "refuses" in record.message][1:] == []
         assert not any("forbidden" in record.message for record in caplog.records)
+
+
+def test_an_embedder_that_refuses_everything_does_not_work() -> None:
+    """Usual cause: a setting that fits no text of the owner's. Once it is mended nothing may be missing."""
+    embedder = Filtered(24)
+    with Memory.open(":memory:", embedder=embedder, clock=FixedClock(), derive="on_request") as memory:
+        ana = memory.scope(user="ana")
+        ana.add([f"A forbidden word number {number}." for number in range(5)])
+        with pytest.raises(ModelError, match="none of 5 texts"):
+            ana.index()
+        embedder.word = "nothing of the kind"
+        assert ana.index().vectors_missing == 0 and len(vectors(memory)) == 5
+        assert memory.stats()["failures"]["index_refused"] == 0
 
 
 def test_an_embedder_that_is_down_refuses_nothing() -> None:
