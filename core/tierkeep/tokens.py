@@ -32,6 +32,8 @@ _CARRIERS = {
     "llama_index": "core/_static/tiktoken_cache",
     "litellm": "litellm_core_utils/tokenizers",
 }
+#: Texts whose count is remembered, and characters of one that is too long for it: 4 MB of lines of usual length, 33 MB of the longest in ASCII.
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 2_000
 _LOAD_LOCK = threading.RLock()
 if hasattr(os, "register_at_fork"):
     # A fork waits for a load: a child that inherits a half-done one would wait for a thread that it does not have.
@@ -72,11 +74,11 @@ class TiktokenCounter:
     def __init__(self, encoding: str = "o200k_base") -> None:
         self.name = encoding
         self._folder = _folder_of(encoding)
-        self._count = lru_cache(maxsize=65_536)(self._count_uncached)
+        self._count = lru_cache(maxsize=_MOST_REMEMBERED)(self._count_uncached)
 
     def count(self, text: str) -> int:
         """Return the number of tokens of `text`; special-token markers inside it count as ordinary text."""
-        return self._count(text) if len(text) < 2_000 else self._count_uncached(text)
+        return self._count(text) if len(text) < _LONGEST_REMEMBERED else self._count_uncached(text)
 
     def count_lines(self, lines: Sequence[str]) -> int:
         """Return the count of the lines joined by line feeds, from their own counts, which are remembered one by one.
