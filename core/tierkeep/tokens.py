@@ -32,7 +32,7 @@ _CARRIERS = {
     "llama_index": "core/_static/tiktoken_cache",
     "litellm": "litellm_core_utils/tokenizers",
 }
-#: Texts whose count is remembered, and characters of one that is too long for it: 4 MB of lines of usual length, 33 MB of the longest in ASCII.
+#: Texts whose count is remembered, and characters of one that is too long for it: 4 MB of usual lines, 33 MB of the longest in ASCII.
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 16_384, 2_000
 _LOAD_LOCK = threading.RLock()
 if hasattr(os, "register_at_fork"):
