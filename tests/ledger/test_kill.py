@@ -104,6 +104,13 @@ def test_a_sound_store_is_not_complained_of(tmp_path: Path) -> None:
     assert done.found(done.again(4)) == set()
 
 
+def test_who_acknowledges_more_than_an_undisturbed_run_must_come_to_the_same(tmp_path: Path) -> None:
+    """What failed with a server behind a write is done with a later one."""
+    done = Run(PATHS["hymem"](), tmp_path / "run")
+    assert done.found(done.acknowledged + 2) == set()
+    assert done.found(done.again(1) + done.acknowledged) != set()
+
+
 @pytest.mark.parametrize(
     "harm",
     [

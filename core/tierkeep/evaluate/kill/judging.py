@@ -36,7 +36,12 @@ class Recording:
                 self._fair[place] = self.digests[place] in (self.digests[begin], self.digests[end])
 
     def allowed(self, acknowledged: int) -> list[int]:
-        """Return the places of the states that a store may be in: all that was acknowledged, and at most the one thing that was not."""
+        """Return the places of the states that a store may be in: all that was acknowledged, and at most the one thing that was not.
+
+        A client that outlives its server may acknowledge more than an undisturbed one: what failed behind a write is done with a later
+        one. At the end it must have come to the same.
+        """
+        acknowledged = min(acknowledged, len(self.states) - 1)
         after = [place for place in (acknowledged, acknowledged + 1) if place < len(self.states) and self._fair[place]]
         return after or [max(place for place in self._ends if place <= acknowledged), min(p for p in self._ends if p > acknowledged)]
 
