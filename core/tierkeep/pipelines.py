@@ -219,7 +219,7 @@ def _derive(deriver: Deriver, backlog: Backlog, allowance: Allowance, grant: Gra
             records.update(dict.fromkeys(changed or ()))
             allowance.tell(Progress("derive", done=done, total=done + backlog.left()))
         backlog.advance()
-    if not done:
+    if not done and not allowance.expired():
         backlog.advance()  # a process that was killed behind its last span has left the mark where it was
     return MaintainReport(spans=done, records=tuple(records), pending=backlog.pending(), failed=failed, by_rules=by_rules, usage=usage)
 

@@ -136,7 +136,7 @@ def test_a_text_that_an_embedder_always_refuses_holds_up_no_other(derive: Any, c
         assert len(vectors(memory)) == 46 and memory.stats()["failures"]["index_refused"] == 4
         assert memory.stats()["failures"]["index"] == 0
         assert any(item.id == "m12" for item in ana.recall("forbidden word number 12").items)
-        assert [record.message for record in caplog.records if "refuses" in record.message][1:] == []
+        assert len([record for record in caplog.records if "refuses" in record.message]) == 1
         assert not any("forbidden" in record.message for record in caplog.records)
 
 

@@ -148,7 +148,7 @@ class Journal:
 
 
 class Follower:
-    """What another lane's file says, read on from where the last look ended.
+    """What a lane's file says to somebody else, read on from where the last look ended.
 
     Args:
         path: The file.

@@ -22,9 +22,9 @@ from tierkeep import Memory
 from tierkeep.evaluate.soak import serving
 from tierkeep.evaluate.soak.box import open_memory
 from tierkeep.evaluate.soak.day import DayClock, Plan
-from tierkeep.evaluate.soak.journal import Told, lines
+from tierkeep.evaluate.soak.journal import Follower, Told, lines
 from tierkeep.evaluate.soak.oracle import differences, strangers, wrong_items
-from tierkeep.evaluate.soak.verbs import SHARED, book_of, text_by
+from tierkeep.evaluate.soak.verbs import SHARED, text_by
 from tierkeep.evaluate.soak.watch import leaks, process, sizes
 
 __all__ = ["soak"]
@@ -145,7 +145,7 @@ class _Run:
 
     def _lose(self, count: int) -> None:
         """Remove acknowledged events of one owner behind everybody's back, of those that no lane may remove any more."""
-        book, now = book_of(Path(self._plan.folder) / "lane-1.jsonl"), DayClock(self._plan).now().timestamp()
+        book, now = Follower(Path(self._plan.folder) / "lane-1.jsonl").look(), DayClock(self._plan).now().timestamp()
         lasting = {user: sorted(told.sure, key=told.sure.__getitem__)[-count:] for user, told in book.told.items() if user not in SHARED}
         user = max(lasting, key=lambda one: sum(book.told[one].sure[id_] > now for id_ in lasting[one]))
         with open_memory(self._plan) as memory:
@@ -200,7 +200,7 @@ class _Run:
     def _compare(self, memory: Memory) -> list[str]:
         now, wrong, users = DayClock(self._plan).now().timestamp(), list[str](), set(SHARED)
         for path in sorted(Path(self._plan.folder).glob("lane-*.jsonl")):
-            book = book_of(path)
+            book = Follower(path).look()
             for user, told in book.told.items():
                 users.add(user)
                 me = memory.scope(user=user)

@@ -10,13 +10,13 @@ from tierkeep import Memory, Message, Origin
 from tierkeep.errors import ConfirmationError, NotFoundError, WriteRejected
 from tierkeep.evaluate.soak.box import DAYS, DAYS_OUTSIDE
 from tierkeep.evaluate.soak.day import DAY_S, DayClock, Plan
-from tierkeep.evaluate.soak.journal import Book, Follower, Journal, lines, text_of
+from tierkeep.evaluate.soak.journal import Follower, Journal, text_of
 from tierkeep.evaluate.soak.oracle import differences, strangers, wrong_items
 from tierkeep.gating import ToolPolicy
 from tierkeep.items import Items
 from tierkeep.scoped import ScopedMemory
 
-__all__ = ["REFUSALS", "SHARED", "Verbs", "book_of", "number_of", "text_by"]
+__all__ = ["REFUSALS", "SHARED", "Verbs", "number_of", "text_by"]
 
 #: Owners for whom every lane writes.
 SHARED = ("shared0", "shared1", "shared2")
@@ -347,11 +347,3 @@ class Verbs:
             except NotFoundError:
                 there = []
             self.journal.write({"done": "remove", "user": line["user"], "ids": line["ids"]})
-
-
-def book_of(path: Path) -> Book:
-    """Return what a journal says."""
-    book = Book()
-    for line in lines(path):
-        book.take(line)
-    return book
